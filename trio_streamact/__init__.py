@@ -1,0 +1,23 @@
+"""Streaming server actions for quart-trio apps on hypercorn."""
+
+from .action import StreamAction, define_stream_action
+from .errors import ActionError, InvalidInput
+from .extension import StreamActions
+from .limits import Limits
+from .reports import StreamReport, stream_ended, stream_opened
+from .stream import Stream
+from .wire import OversizedChunkError
+
+__all__ = [
+    "ActionError",
+    "InvalidInput",
+    "Limits",
+    "OversizedChunkError",
+    "Stream",
+    "StreamAction",
+    "StreamActions",
+    "StreamReport",
+    "define_stream_action",
+    "stream_ended",
+    "stream_opened",
+]

@@ -1,0 +1,137 @@
+"""What a stream can fail with, and how any exception becomes words that a client may read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, final
+
+FieldErrors = Mapping[str, Iterable[str]]
+
+ROOT_FIELD = "_root"
+"""The key of a message that belongs to the input as a whole (the model's name for it)."""
+
+
+class ActionError(Exception):
+    """An error that its author means the client to read, word for word.
+
+    Raise it in middleware or in a handler; the client gets it as the stream's last frame.
+
+    Args:
+        code: What went wrong, for programs: ``"UNAUTHORIZED"``.
+        message: The same for people.
+        status_code: The HTTP status that says it best. It travels inside the error frame; the response is a 200.
+        field_errors: Messages by the dotted path of the input field they are about; ``"_root"`` is the whole input.
+
+    Raises:
+        TypeError: An argument is of a type that the model's client would not take for an error.
+    """
+
+    def __init__(
+        self, code: str, message: str, status_code: int = 400, field_errors: FieldErrors | None = None
+    ) -> None:
+        super().__init__(code, message, status_code, field_errors)
+        if not (isinstance(code, str) and isinstance(message, str)):
+            raise TypeError("code and message of an ActionError are strings")
+        if not isinstance(status_code, int) or isinstance(status_code, bool):
+            raise TypeError("status_code of an ActionError is an integer")
+        self.code = code
+        self.message = message
+        self.status_code = status_code
+        self.field_errors = _copy_of(field_errors)
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.message}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The error as it stands in an error frame, in the member names of the model."""
+        members: dict[str, Any] = {"code": self.code, "message": self.message, "statusCode": self.status_code}
+        if self.field_errors:
+            members["fieldErrors"] = self.field_errors
+        return members
+
+
+@final
+class InvalidInput(ActionError):  # noqa: N818 - reads as what it says: `raise InvalidInput(...)`
+    """The input is not what the action takes; the client reads ``VALIDATION_ERROR``, 422.
+
+    Args:
+        field_errors: Messages by dotted path (``"user.email"``, ``"items.0"``), or one message about the whole input.
+    """
+
+    def __init__(self, field_errors: FieldErrors | str) -> None:
+        if isinstance(field_errors, str):
+            field_errors = {ROOT_FIELD: [field_errors]}
+        super().__init__("VALIDATION_ERROR", "Input validation failed", 422, field_errors)
+
+
+ServerErrorHandler = Callable[[Exception], ActionError | Mapping[str, Any]]
+
+
+def parse_error(message: str) -> ActionError:
+    """The request could not be read at all."""
+    return ActionError("PARSE_ERROR", message, 400)
+
+
+def internal_error() -> ActionError:
+    """Something failed before the stream opened; says nothing of what."""
+    return ActionError("INTERNAL_ERROR", "An unexpected error occurred", 500)
+
+
+def stream_error() -> ActionError:
+    """The handler failed; says nothing of how."""
+    return ActionError("STREAM_ERROR", "Stream handler error", 500)
+
+
+def timeout_error() -> ActionError:
+    """The action's lifetime is over."""
+    return ActionError("TIMEOUT_ERROR", "The stream took longer than it may", 408)
+
+
+def shutdown_error() -> ActionError:
+    """The server is stopping; the client may come back."""
+    return ActionError("SERVER_SHUTDOWN", "The server is shutting down", 503)
+
+
+def sole_error(error: BaseException) -> BaseException:
+    """Follow groups with a single member down to it: what one task raised is what the nursery's owner meant."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def told_as(error: BaseException, handle_server_error: ServerErrorHandler | None, fallback: ActionError) -> ActionError:
+    """Say *error* in words for the client.
+
+    An ``ActionError``, alone or as the single member of groups, is told as it is. Anything else is what
+    *handle_server_error* makes of it, and *fallback* where there is none or where it fails itself.
+    """
+    sole = sole_error(error)
+    if isinstance(sole, ActionError):
+        return sole
+    if handle_server_error is None or not isinstance(sole, Exception):
+        return fallback
+    try:
+        return _from_mapping(handle_server_error(sole))
+    except Exception as failure:
+        # Chained, so that the log shows both, and neither reaches the client.
+        error.add_note(f"handle_server_error failed on this: {failure!r}")
+        return fallback
+
+
+def is_expected(error: BaseException) -> bool:
+    """Whether *error* was raised for the client to read, and so is none of the log's business."""
+    return isinstance(sole_error(error), ActionError)
+
+
+def _from_mapping(error: ActionError | Mapping[str, Any]) -> ActionError:
+    if isinstance(error, ActionError):
+        return error
+    return ActionError(error["code"], error["message"], error.get("status_code", 500))
+
+
+def _copy_of(field_errors: FieldErrors | None) -> dict[str, list[str]]:
+    copy: dict[str, list[str]] = {}
+    for path, messages in (field_errors or {}).items():
+        # A bare string is an iterable of characters, which nobody ever means.
+        copy[str(path)] = [messages] if isinstance(messages, str) else [str(message) for message in messages]
+    return copy

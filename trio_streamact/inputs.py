@@ -1,0 +1,623 @@
+"""Raw values to validated input, and what is wrong with them by dotted path.
+
+JSON is taken strictly: a number is not a string and ``true`` is not 1. Text (of a query, a form, a route) has no
+types of its own, so it is first turned into the JSON that the declared type asks for (``as_json``); from there on
+there is one way. attrs classes, dataclasses, TypedDicts and plain types are structured by cattrs; pydantic models and
+msgspec structs by their own libraries; an object with ``validate`` does what it likes.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import enum
+import inspect
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from datetime import date, datetime, time
+from decimal import Decimal, InvalidOperation
+from functools import partial
+from typing import Any, Literal, final
+from uuid import UUID
+
+import attrs
+import cattrs
+import orjson
+from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn
+from cattrs.gen.typeddicts import make_dict_structure_fn as make_typeddict_structure_fn
+from cattrs.preconf.orjson import make_converter
+from typing_extensions import is_typeddict
+
+from .errors import ROOT_FIELD, InvalidInput
+
+Structure = Callable[[Any], Any]
+FieldTypes = Callable[[str], Any]
+
+INVALID = "Invalid value"
+REQUIRED = "Field required"
+
+
+@final
+class Text(str):
+    """Text out of a query, a form or a route: it has no type yet but the one that the input declares."""
+
+    __slots__ = ()
+
+
+@final
+@attrs.frozen
+class InputSchema:
+    """A declared input type, made ready once: raw values in, validated input out.
+
+    Attributes:
+        type: What was declared; ``Any`` lets every value through.
+    """
+
+    type: Any
+    _structure: Structure
+    _field_type: FieldTypes
+
+    def __call__(self, raw: object) -> Any:
+        """Validate *raw*: JSON values, in which ``Text`` may stand at the top or one level down.
+
+        Raises:
+            InvalidInput: *raw* is not what was declared; holds the messages by dotted path.
+        """
+        return self._structure(_texts_converted(raw, self._field_type))
+
+
+def input_schema(declared: object) -> InputSchema:
+    """Make the schema of a *declared* input: a type, a schema of pydantic or msgspec, or an object with ``validate``.
+
+    Raises:
+        TypeError: *declared* is none of these, or holds something that cannot be made of JSON.
+    """
+    if declared is Any or declared is object:
+        return InputSchema(Any, lambda raw: raw, lambda _: Any)
+    if _is_pydantic(declared):
+        return InputSchema(declared, _by_pydantic(declared), _pydantic_fields(declared))
+    if _is_msgspec(declared):
+        return InputSchema(declared, _by_msgspec(declared), _msgspec_fields(declared))
+    if not _is_known_class(declared) and callable(validate := getattr(declared, "validate", None)):
+        return InputSchema(declared, validate, lambda _: Any)
+    return InputSchema(declared, _by_cattrs(declared), _field_types_of(declared))
+
+
+# Text to JSON
+
+
+_INTEGER = re.compile(r"[+-]?[0-9]{1,1000}", re.ASCII)
+_NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?", re.ASCII)
+_BOOLEANS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+_LISTS = (list, tuple, set, frozenset, Sequence, AbstractSet, Iterable)
+
+
+def as_json(text: str, declared: Any) -> Any:
+    """Make of *text* the JSON value that *declared* asks for, or leave it text where that cannot be.
+
+    Numbers, ``true``, ``1``, ``on`` and their opposites, literals and enum values are converted; where an object or a
+    list is declared a JSON text of one is read, and any other text is a list of one. An empty text is null where
+    null is allowed and text is not: so the model's client encodes it.
+    """
+    plain = str(text)
+    declared = _unwrapped(declared)
+    origin = typing.get_origin(declared)
+    if origin in (typing.Union, types.UnionType):
+        return _as_one_of(plain, typing.get_args(declared))
+    if _is_literal(declared):
+        return _as_member(plain, typing.get_args(declared))
+    if _is_class(declared, enum.Enum):
+        return _as_member(plain, [member.value for member in declared])
+    if declared is bool:
+        return _BOOLEANS.get(plain.lower(), plain)
+    if declared is int:
+        return int(plain) if _INTEGER.fullmatch(plain) else plain
+    if declared is float:
+        return float(plain) if _NUMBER.fullmatch(plain) else plain
+    if _is_list(declared):
+        parsed = _parsed(plain, "[")
+        return parsed if parsed is not None else [as_json(plain, _item_type(declared))]
+    if _is_object(declared):
+        parsed = _parsed(plain, "{")
+        return plain if parsed is None else parsed
+    return plain
+
+
+def _texts_converted(raw: object, field_type: FieldTypes) -> object:
+    if isinstance(raw, dict):
+        return {str(name): _value_converted(value, field_type(name)) for name, value in raw.items()}
+    return raw
+
+
+def _value_converted(value: object, declared: Any) -> object:
+    if isinstance(value, Text):
+        return as_json(value, declared)
+    if isinstance(value, list) and any(isinstance(item, Text) for item in value):
+        # A key that was repeated. Where no list is declared, the validation says so.
+        item_type = _item_type(_list_among(declared))
+        return [as_json(item, item_type) if isinstance(item, Text) else item for item in value]
+    return value
+
+
+def _as_one_of(text: str, members: Sequence[Any]) -> Any:
+    for member in sorted(members, key=lambda member: _is_list(_unwrapped(member))):  # any text can be a list of one
+        if member is type(None) or _unwrapped(member) is str:
+            continue
+        if not isinstance(value := as_json(text, member), str):
+            return value
+    accepts_text = any(_unwrapped(member) in (str, Any) for member in members)
+    return None if type(None) in members and not text and not accepts_text else text
+
+
+def _as_member(text: str, values: Iterable[Any]) -> Any:
+    values = list(values)
+    if text in values:
+        return text
+    for value in values:
+        if not isinstance(value, str) and as_json(text, type(value)) == value:
+            return value
+    return text
+
+
+def _parsed(text: str, opening: str) -> Any:
+    if not text.lstrip().startswith(opening):
+        return None
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _unwrapped(declared: Any) -> Any:
+    """Look through ``Annotated``, ``Required``, ``NewType`` and type aliases."""
+    while True:
+        if typing.get_origin(declared) in (typing.Annotated, typing.Required, typing.NotRequired):
+            declared = typing.get_args(declared)[0]
+        elif isinstance(declared, typing.NewType):
+            declared = declared.__supertype__
+        elif hasattr(declared, "__value__") and type(declared).__name__ == "TypeAliasType":
+            declared = declared.__value__
+        else:
+            return declared
+
+
+def _is_class(declared: Any, base: type | tuple[type, ...]) -> bool:
+    return isinstance(declared, type) and issubclass(declared, base)
+
+
+def _is_list(declared: Any) -> bool:
+    base = typing.get_origin(declared) or declared
+    return base in _LISTS or (
+        _is_class(base, (list, tuple, set, frozenset, Sequence, AbstractSet)) and base not in (str, bytes)
+    )
+
+
+def _is_object(declared: Any) -> bool:
+    base = typing.get_origin(declared) or declared
+    return _is_class(base, Mapping) or _is_known_class(base) or _is_pydantic(base) or _is_msgspec(base)
+
+
+def _list_among(declared: Any) -> Any:
+    declared = _unwrapped(declared)
+    if typing.get_origin(declared) in (typing.Union, types.UnionType):
+        return next((member for member in typing.get_args(declared) if _is_list(_unwrapped(member))), Any)
+    return declared
+
+
+def _item_type(declared: Any) -> Any:
+    arguments = typing.get_args(_unwrapped(declared)) if _is_list(_unwrapped(declared)) else ()
+    return arguments[0] if arguments else Any
+
+
+# What a declared type says of its fields
+
+
+def _field_types_of(declared: Any) -> FieldTypes:
+    base = typing.get_origin(declared) or declared
+    if _is_class(base, Mapping) and not is_typeddict(base):
+        value_type = typing.get_args(declared)[1] if typing.get_args(declared) else Any
+        return lambda _: value_type
+    if not _is_known_class(base):
+        return lambda _: Any
+    try:
+        hints = typing.get_type_hints(base, include_extras=True)
+    except Exception as error:
+        raise TypeError(f"cannot resolve the annotations of {_named(declared)}: {error}") from error
+    return lambda name: hints.get(name, Any)
+
+
+def _is_known_class(declared: Any) -> bool:
+    base = typing.get_origin(declared) or declared
+    return isinstance(base, type) and (attrs.has(base) or dataclasses.is_dataclass(base) or is_typeddict(base))
+
+
+# cattrs
+
+
+MAX_ERRORS = 100
+"""Where a report of what is wrong stops: a body of a million wrong values must not cost a million exceptions."""
+
+
+class _Refused(ValueError):  # noqa: N818 - never leaves this module
+    """A value is not what was declared, in words meant for the client."""
+
+
+class _TooManyErrors(BaseException):  # not an Exception: cattrs collects every one of those
+    """The input is beyond repair."""
+
+
+@final
+@attrs.define(eq=False)
+class _ErrorCount:
+    """Counts what goes wrong in one input; structuring is synchronous, so one count serves all."""
+
+    errors: int = 0
+
+    def one_more(self) -> None:
+        self.errors += 1
+        if self.errors > MAX_ERRORS:
+            raise _TooManyErrors
+
+
+_count = _ErrorCount()
+
+
+def _by_cattrs(declared: Any) -> Structure:
+    try:
+        hook = _converter.get_structure_hook(declared)
+    except TypeError:
+        raise
+    except Exception as error:
+        raise TypeError(f"{_named(declared)} cannot be an input: {error}") from error
+
+    def structure(raw: object) -> Any:
+        _count.errors = 0
+        try:
+            return hook(raw, declared)
+        except _TooManyErrors:
+            raise InvalidInput(f"More than {MAX_ERRORS} values are invalid") from None
+        except Exception as error:
+            raise InvalidInput(_collected(_messages(error, (), raw))) from None
+
+    return structure
+
+
+def _unsupported(declared: Any) -> typing.NoReturn:
+    raise TypeError(f"{_named(declared)} cannot be an input: cattrs does not know how to make one of JSON")
+
+
+_EXPECTED: dict[Any, str] = {
+    str: "a string",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    type(None): "null",
+    datetime: "a date and time as ISO 8601 has it",
+    date: "a date as ISO 8601 has it",
+    time: "a time of day as ISO 8601 has it",
+    UUID: "a UUID",
+    Decimal: "a decimal number as text",
+    bytes: "base64",
+}
+_READ_FROM_TEXT: dict[type, Callable[[str], Any]] = {
+    datetime: datetime.fromisoformat,
+    date: date.fromisoformat,
+    time: time.fromisoformat,
+    UUID: UUID,
+    Decimal: Decimal,
+    bytes: lambda text: base64.b64decode(text, validate=True),
+}
+
+
+def _make_strict_converter() -> Any:
+    converter = make_converter(structure_fallback_factory=_unsupported)
+    for plain in (str, bool, int):
+        converter.register_structure_hook(plain, _exactly(plain))
+    converter.register_structure_hook(float, _as_float)
+    for target, read in _READ_FROM_TEXT.items():
+        converter.register_structure_hook(target, _from_text(read, _EXPECTED[target]))
+    _guard(converter, _is_list, list, "a list")
+    _guard(converter, _is_object, dict, "an object", partial(_object_hook, converter))
+    _guard(converter, _is_choice, object, None)
+    # After the guards, so found before them: hooks that are registered later are asked first.
+    converter.register_structure_hook_factory(_is_literal, _literal_hook)
+    converter.register_structure_hook_factory(lambda declared: _is_class(declared, enum.Enum), _enum_hook)
+    return converter
+
+
+def _refused(words: str) -> _Refused:
+    _count.one_more()
+    return _Refused(f"Expected {words}")
+
+
+def _exactly(plain: type) -> Callable[[Any, Any], Any]:
+    words = _EXPECTED[plain]
+
+    def structure(value: object, _: Any) -> object:
+        if type(value) is not plain:
+            raise _refused(words)
+        return value
+
+    return structure
+
+
+def _as_float(value: object, _: Any) -> float:
+    if type(value) is not float and type(value) is not int:
+        raise _refused(_EXPECTED[float])
+    return float(value)  # cannot overflow: the parser reads integers beyond 64 bits as floats already
+
+
+def _from_text(read: Callable[[str], Any], words: str) -> Callable[[Any, Any], Any]:
+    def structure(value: object, _: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                return read(value)
+            except (ValueError, InvalidOperation, binascii.Error):
+                pass
+        raise _refused(words)
+
+    return structure
+
+
+def _is_choice(declared: Any) -> bool:
+    """Whether *declared* is a union of more than one thing and null: those say well enough what they expected."""
+    is_union = typing.get_origin(declared) in (typing.Union, types.UnionType)
+    return is_union and len([m for m in typing.get_args(declared) if m is not type(None)]) > 1
+
+
+def _object_hook(converter: Any, declared: Any) -> Callable[[Any, Any], Any]:
+    # Not the converter's own way to these functions: it would remember what they make in place of our guard.
+    base = typing.get_origin(declared) or declared
+    hook: Callable[[Any, Any], Any]
+    if is_typeddict(base):
+        hook = make_typeddict_structure_fn(declared, converter)
+    elif attrs.has(base):
+        attrs.resolve_types(base)
+        hook = make_dict_structure_fn(declared, converter)
+    elif dataclasses.is_dataclass(base):
+        hook = make_dict_structure_fn(declared, converter)
+    else:
+        hook = make_mapping_structure_fn(declared, converter)
+    return hook
+
+
+def _guard(
+    converter: Any,
+    concerns: Callable[[Any], bool],
+    accepted: type,
+    expected: str | None,
+    make: Callable[[Any], Callable[[Any, Any], Any]] | None = None,
+) -> None:
+    """Let cattrs structure what *concerns* names, but only out of an *accepted*: it would take a text for a list."""
+    passing: set[Any] = set()  # types whose inner hook is being looked up just now
+    make = make or partial(converter.get_structure_hook, cache_result=False)
+
+    def is_guarded(declared: Any) -> bool:
+        return concerns(declared) and declared not in passing
+
+    def guarded(declared: Any) -> Callable[[Any, Any], Any]:
+        passing.add(declared)
+        try:
+            inner = make(declared)
+        finally:
+            passing.discard(declared)
+
+        words = expected or " or ".join(_EXPECTED.get(_unwrapped(m), "an object") for m in typing.get_args(declared))
+        length = _fixed_length(declared)
+        if length is not None:
+            words = f"a list of {length}"
+
+        def structure(value: Any, _: Any) -> Any:
+            fits = isinstance(value, accepted)
+            if not fits or (length is not None and len(value) != length):
+                raise _refused(words)
+            try:
+                return inner(value, declared)
+            except (_Refused, cattrs.BaseValidationError, RecursionError):
+                _count.one_more()
+                raise
+            except Exception as error:  # cattrs' own, in no words for a client
+                raise _refused(words) from error
+
+        return structure
+
+    converter.register_structure_hook_factory(is_guarded, guarded)
+
+
+def _is_literal(declared: Any) -> bool:
+    return typing.get_origin(declared) is Literal
+
+
+def _fixed_length(declared: Any) -> int | None:
+    if typing.get_origin(declared) is not tuple or Ellipsis in typing.get_args(declared):
+        return None
+    return len(typing.get_args(declared))
+
+
+def _literal_hook(declared: Any) -> Callable[[Any, Any], Any]:
+    values = typing.get_args(declared)
+    return _member_hook((value.value if isinstance(value, enum.Enum) else value, value) for value in values)
+
+
+def _enum_hook(declared: Any) -> Callable[[Any, Any], Any]:
+    return _member_hook((member.value, member) for member in declared)
+
+
+def _member_hook(members: Iterable[tuple[Any, Any]]) -> Callable[[Any, Any], Any]:
+    # By type and value: True == 1, and JSON's true is not its 1.
+    by_value = {(type(value), value): member for value, member in members}
+    words = "one of " + ", ".join(orjson.dumps(value, default=str).decode() for _, value in by_value)
+
+    def structure(value: object, _: Any) -> Any:
+        try:
+            return by_value[type(value), value]
+        except (KeyError, TypeError):  # TypeError: a list or an object, which no mapping can hold
+            raise _refused(words) from None
+
+    return structure
+
+
+_converter = _make_strict_converter()
+
+Path = tuple[str, ...]
+
+
+def _messages(error: BaseException, path: Path, raw: object) -> Iterator[tuple[Path, str]]:
+    """Every message in a tree of cattrs' errors, with the path of the value that it is about."""
+    if isinstance(error, cattrs.ClassValidationError | cattrs.IterableValidationError):
+        noted, bare = error.group_exceptions()
+        for inner, note in noted:
+            name = str(note.name if isinstance(note, cattrs.AttributeValidationNote) else note.index)
+            missing = isinstance(inner, KeyError) and isinstance(raw, dict) and name not in raw
+            if missing:
+                yield (*path, name), REQUIRED
+            else:
+                yield from _messages(inner, (*path, name), _member(raw, name))
+        for inner in bare:
+            yield from _constructor_messages(inner, path)
+    else:
+        yield path, _words(error)
+
+
+def _member(raw: object, name: str) -> object:
+    if isinstance(raw, list):
+        return raw[int(name)]
+    return raw.get(name) if isinstance(raw, dict) else None
+
+
+def _constructor_messages(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
+    """What ``__init__`` refused: by field where attrs' validators did it, else of the object as a whole."""
+    found = False
+    instance = _instance_under_construction(error)
+    if instance is not None:
+        # attrs sets every attribute before it validates the first one, and stops at the first that fails.
+        for attribute in attrs.fields(type(instance)):
+            if attribute.validator is None or not hasattr(instance, attribute.name):
+                continue
+            try:
+                attribute.validator(instance, attribute, getattr(instance, attribute.name))
+            except Exception as refusal:
+                found = True
+                yield (*path, attribute.name), _constructor_words(refusal)
+    if not found:
+        yield path, _constructor_words(error)
+
+
+def _instance_under_construction(error: BaseException) -> Any:
+    traceback = error.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_name == "__init__":
+            instance = traceback.tb_frame.f_locals.get("self")
+            if instance is not None and attrs.has(type(instance)):
+                return instance
+        traceback = traceback.tb_next
+    return None
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, RecursionError):
+        return "Nested too deeply"
+    return str(error) if isinstance(error, _Refused) else INVALID
+
+
+def _constructor_words(error: BaseException) -> str:
+    """The words of *error* where it was raised for the client to read.
+
+    A plain ``ValueError`` is how a validator refuses, and its text is meant for whoever gave the value; so are the
+    refusals of attrs' own validators. Anything else, a ``JSONDecodeError`` or a ``KeyError``, is some code's accident.
+    """
+    by_attrs = len(error.args) > 1 and isinstance(error.args[1], attrs.Attribute)
+    if by_attrs or (type(error) is ValueError and len(error.args) == 1):
+        return str(error.args[0])
+    return _words(error)
+
+
+def _collected(messages: Iterable[tuple[Path, str]]) -> dict[str, list[str]]:
+    collected: dict[str, list[str]] = {}
+    for path, message in messages:
+        collected.setdefault(".".join(path) or ROOT_FIELD, []).append(message)
+    return collected
+
+
+# pydantic and msgspec, where the user has them
+
+
+def _is_pydantic(declared: Any) -> bool:
+    pydantic = sys.modules.get("pydantic")
+    return pydantic is not None and (
+        _is_class(declared, pydantic.BaseModel)
+        or isinstance(declared, pydantic.TypeAdapter)
+        or (isinstance(declared, type) and hasattr(declared, "__pydantic_validator__"))
+    )
+
+
+def _by_pydantic(declared: Any) -> Structure:
+    import pydantic
+
+    adapter = declared if isinstance(declared, pydantic.TypeAdapter) else pydantic.TypeAdapter(declared)
+
+    def structure(raw: object) -> Any:
+        try:
+            # As JSON, since there strict still means that a date is written as text.
+            return adapter.validate_json(orjson.dumps(raw), strict=True)
+        except pydantic.ValidationError as error:
+            if error.error_count() > MAX_ERRORS:
+                raise InvalidInput(f"More than {MAX_ERRORS} values are invalid") from None
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            messages = ((tuple(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")) for item in found)
+            raise InvalidInput(_collected(messages)) from None
+
+    return structure
+
+
+def _pydantic_fields(declared: Any) -> FieldTypes:
+    fields = getattr(declared, "model_fields", None) or getattr(declared, "__pydantic_fields__", None) or {}
+    hints: dict[str, Any] = {}
+    for name, field in fields.items():
+        hints[field.validation_alias if isinstance(field.validation_alias, str) else name] = field.annotation
+    return lambda name: hints.get(name, Any)
+
+
+def _is_msgspec(declared: Any) -> bool:
+    msgspec = sys.modules.get("msgspec")
+    return msgspec is not None and _is_class(declared, msgspec.Struct)
+
+
+_MSGSPEC_PATH = re.compile(r" - at `(key in )?\$(?P<path>.*)`$", re.DOTALL)
+
+
+def _by_msgspec(declared: Any) -> Structure:
+    import msgspec
+
+    decoder = msgspec.json.Decoder(declared)
+
+    def structure(raw: object) -> Any:
+        try:
+            return decoder.decode(orjson.dumps(raw))
+        except msgspec.ValidationError as error:
+            text = str(error)
+            path = _MSGSPEC_PATH.search(text)
+            dotted = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path["path"]).strip(".") if path else ""
+            message = _MSGSPEC_PATH.sub("", text)
+            raise InvalidInput({dotted or ROOT_FIELD: [message]}) from None
+
+    return structure
+
+
+def _msgspec_fields(declared: Any) -> FieldTypes:
+    import msgspec
+
+    try:
+        hints = {field.encode_name: field.type for field in msgspec.structs.fields(declared)}
+    except Exception as error:
+        raise TypeError(f"{_named(declared)} cannot be an input: {error}") from error
+    return lambda name: hints.get(name, Any)
+
+
+def _named(declared: Any) -> str:
+    return declared.__qualname__ if inspect.isclass(declared) else repr(declared)

@@ -1,0 +1,55 @@
+"""How much a stream may hold, and for how long."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, final
+
+import attrs
+
+
+def _positive_int(_: Limits, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError(f"{attribute.name} is a whole number, not {value!r}")
+    if value <= 0:
+        raise ValueError(f"{attribute.name} must be more than 0, not {value}")
+
+
+def _positive_seconds(_: Limits, attribute: attrs.Attribute[Any], value: object) -> None:
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(f"{attribute.name} is a number of seconds, not {value!r}")
+    if math.isnan(value) or value <= 0:
+        raise ValueError(f"{attribute.name} must be more than 0, not {value}")
+
+
+@final
+@attrs.frozen(kw_only=True)
+class Limits:
+    """What one stream may use; for a whole app, or for one action in its place.
+
+    Seconds are floats, and ``math.inf`` is never; sizes are of encoded bytes.
+
+    Args:
+        buffer_chunks: Chunks that wait for the client before ``send`` waits too. So many sends also pass, at the
+            most, between two checkpoints of a handler that does nothing else.
+        buffer_bytes: The same in bytes, whichever is reached first. One chunk always fits.
+        write_bytes: Where one write stops taking more of the chunks that wait.
+        chunk_bytes: The largest chunk that ``send`` takes.
+        heartbeat_s: How long a stream is idle before a comment says that it is still there.
+        stall_s: How long a client may take nothing before its connection is closed.
+        lifetime_s: How long a handler may run, or None for as long as it likes.
+        streams: Streams open at once in one worker, or None for any number.
+
+    Raises:
+        ValueError: A limit is zero, negative or not a number.
+        TypeError: A limit is no number at all.
+    """
+
+    buffer_chunks: int = attrs.field(default=64, validator=_positive_int)
+    buffer_bytes: int = attrs.field(default=256 * 1024, validator=_positive_int)
+    write_bytes: int = attrs.field(default=64 * 1024, validator=_positive_int)
+    chunk_bytes: int = attrs.field(default=1024 * 1024, validator=_positive_int)
+    heartbeat_s: float = attrs.field(default=15.0, validator=_positive_seconds)
+    stall_s: float = attrs.field(default=30.0, validator=_positive_seconds)
+    lifetime_s: float | None = attrs.field(default=None, validator=attrs.validators.optional(_positive_seconds))
+    streams: int | None = attrs.field(default=None, validator=attrs.validators.optional(_positive_int))

@@ -1,0 +1,150 @@
+"""Chunks and endings to the bytes of an event stream.
+
+Source: HTML Living Standard, 9.2.5 "Parsing an event stream", and for the dialect ``"marked"`` the frames of
+nuxt-actions' ``defineStreamAction``. JSON never holds a raw line end, so one ``data:`` line carries any chunk.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sys
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from decimal import Decimal
+from typing import Any, Literal, final
+
+import attrs
+import orjson
+from cattrs.preconf.orjson import make_converter
+
+from .errors import ActionError
+
+Dialect = Literal["marked", "named"]
+DIALECTS: tuple[Dialect, ...] = ("marked", "named")
+
+DONE_KEY = "__actions_done"
+ERROR_KEY = "__actions_error"
+RESERVED_KEYS = frozenset({DONE_KEY, ERROR_KEY})
+
+HEARTBEAT = b":\n\n"
+"""A comment, which every reader drops (9.2.6: "If the line starts with a U+003A COLON character (:)")."""
+
+# Dataclasses go through cattrs like attrs classes do: orjson's own way silently leaves out `_private` fields.
+_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
+_PLAIN_TYPES = (dict, list, tuple, str, int, float, bool, type(None))
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+@final
+@attrs.frozen
+class OversizedChunkError(ValueError):
+    """A chunk, once encoded, is larger than we agreed to hold in memory."""
+
+    size_bytes: int
+    limit_bytes: int
+
+    def __str__(self) -> str:
+        return f"chunk of {self.size_bytes} bytes; the limit is {self.limit_bytes}"
+
+
+def _make_converter() -> Any:
+    # Sets have an order only once they are lists; the rest is what browsers read: base64 has `atob`.
+    converter = make_converter(unstruct_collection_overrides={AbstractSet: list})
+    converter.register_unstructure_hook(bytes, lambda value: base64.b64encode(value).decode())
+    converter.register_unstructure_hook(Decimal, str)
+    return converter
+
+
+_converter = _make_converter()
+# The function that takes a type apart, found once a type; `None` where orjson takes the value as it stands.
+_hooks: dict[type, Callable[[Any], Any] | None] = dict.fromkeys(_PLAIN_TYPES)
+
+
+def encode_chunk(data: object, limit_bytes: int = sys.maxsize) -> bytes:
+    """Encode *data* as the frame of one chunk, the same in every dialect.
+
+    Whatever JSON can say is taken, and attrs classes, dataclasses, pydantic models, msgspec structs, enums, dates,
+    UUIDs, sets, ``Decimal`` (as text) and ``bytes`` (as base64), at any depth.
+
+    Raises:
+        TypeError: *data* holds something that JSON cannot say.
+        ValueError: *data* is an object with a reserved key, which would end the stream.
+        OversizedChunkError: The chunk is larger than *limit_bytes*.
+    """
+    cls = data.__class__
+    try:
+        hook = _hooks[cls]
+    except KeyError:
+        hook = _hook_for(cls)
+    if hook is not None:
+        data = hook(data)
+    if isinstance(data, dict) and not RESERVED_KEYS.isdisjoint(data):
+        raise ValueError(f"a chunk may not have the keys {DONE_KEY} and {ERROR_KEY}: they end streams")
+    try:
+        text = orjson.dumps(data, _take_apart, _OPTIONS)
+    except TypeError as error:
+        text = _dumps_beyond_orjson(data, error)
+    if len(text) > limit_bytes:
+        raise OversizedChunkError(len(text), limit_bytes)
+    return b"data: %b\n\n" % text
+
+
+def encode_done(dialect: Dialect) -> bytes:
+    """Encode the frame that says the stream is complete."""
+    if dialect == "marked":
+        return b'data: {"%b":true}\n\n' % DONE_KEY.encode()
+    return b"event: done\ndata: {}\n\n"
+
+
+def encode_error(error: ActionError, dialect: Dialect) -> bytes:
+    """Encode the frame that says the stream has failed, and how."""
+    try:
+        text = orjson.dumps(error.as_json())
+    except TypeError as failure:  # lone surrogates in a message, a status beyond 64 bits
+        text = _dumps_beyond_orjson(error.as_json(), failure)
+    if dialect == "marked":
+        return b'data: {"%b":%b}\n\n' % (ERROR_KEY.encode(), text)
+    return b"event: error\ndata: %b\n\n" % text
+
+
+def _hook_for(cls: type) -> Callable[[Any], Any] | None:
+    """Find, once, the function that makes plain values of a *cls*."""
+    hook: Callable[[Any], Any] | None
+    if "pydantic" in sys.modules and issubclass(cls, sys.modules["pydantic"].BaseModel):
+        hook = _pydantic_members
+    elif "msgspec" in sys.modules and issubclass(cls, sys.modules["msgspec"].Struct):
+        hook = sys.modules["msgspec"].to_builtins
+    else:
+        hook = _converter.get_unstructure_hook(cls)
+    _hooks[cls] = hook
+    return hook
+
+
+def _pydantic_members(model: Any) -> Any:
+    return model.model_dump(mode="json", by_alias=True)
+
+
+def _take_apart(value: object) -> object:
+    """What orjson asks when it meets a value that it does not know, at any depth."""
+    hook = _hooks[value.__class__] if value.__class__ in _hooks else _hook_for(value.__class__)
+    plain = value if hook is None else hook(value)
+    if plain is value:
+        raise TypeError(f"a {type(value).__qualname__} cannot be sent: JSON has no form for it")
+    return plain
+
+
+def _dumps_beyond_orjson(data: object, refusal: TypeError) -> bytes:
+    """Encode what JSON can say and orjson will not: keys that are numbers or dates, integers beyond 64 bits, lone
+    surrogates (escaped, as ``JSON.stringify`` does)."""
+    try:
+        return orjson.dumps(data, _take_apart, _OPTIONS | orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        pass
+    try:
+        text = json.dumps(data, default=_take_apart, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except (TypeError, ValueError, RecursionError) as error:
+        cause = refusal.__cause__ or error
+        raise TypeError(f"the chunk cannot be said in JSON: {cause}") from error
+    return _LONE_SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
