@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,6 +10,7 @@ from typing import Any, Self
 
 import attrs
 import trio
+import trio.testing
 from hypercorn.config import Config
 from hypercorn.trio import serve
 from quart_trio import QuartTrio
@@ -49,7 +49,7 @@ async def serving(app: QuartTrio, **settings: Any) -> AsyncIterator[Server]:
     stop = trio.Event()
     with trio.fail_after(DEADLINE_S * 3):
         async with trio.open_nursery() as nursery:
-            start = partial(serve, app, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+            start = partial(serve, app, config, shutdown_trigger=stop.wait)
             binds: list[str] = await nursery.start(start)
             found = re.search(r":(\d+)$", binds[0])
             assert found is not None
@@ -137,12 +137,18 @@ async def call(server: Server, path: str, **request: Any) -> bytes:
         return body_of(await client.read_all())
 
 
-class Records(logging.Handler):
-    """Log records, kept."""
+def _tasks() -> int:
+    return trio.lowlevel.current_statistics().tasks_living
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.kept: list[logging.LogRecord] = []
 
-    def emit(self, record: logging.LogRecord) -> None:
-        self.kept.append(record)
+async def tasks_at_rest() -> int:
+    """Count the tasks of a server that has nothing to do."""
+    await trio.testing.wait_all_tasks_blocked(cushion=0.02)
+    return _tasks()
+
+
+async def tasks_down_to(count: int, within_s: float) -> None:
+    """Wait until no more than *count* tasks are left."""
+    with trio.fail_after(within_s):
+        while _tasks() > count:  # noqa: ASYNC110 - there is no event for the end of somebody else's task
+            await trio.sleep(0.005)

@@ -8,7 +8,7 @@ import typing
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import cache, partial
 from types import FrameType, MappingProxyType
-from typing import Any, Protocol, cast, final, overload
+from typing import Any, Protocol, TypedDict, Unpack, cast, final, overload
 
 import attrs
 from quart import Response, current_app, request
@@ -32,6 +32,7 @@ HEADERS: Mapping[str, str] = MappingProxyType(
 CONTENT_TYPE = "text/event-stream"
 
 Handler = Callable[..., Awaitable[None]]
+Middleware = Callable[..., Awaitable[Mapping[str, Any] | None]]
 
 
 @final
@@ -106,31 +107,24 @@ class StreamActionView(Protocol):
     async def __call__(self, **route: Any) -> Response: ...
 
 
+class ActionOptions(TypedDict, total=False):
+    """The options of an action; for what they mean see ``define_stream_action``."""
+
+    input: Any
+    middleware: Iterable[Middleware]
+    metadata: Mapping[str, Any] | None
+    handle_server_error: ServerErrorHandler | None
+    limits: Limits | None
+    dialect: Dialect | None
+
+
 @overload
-def define_stream_action(
-    handler: Handler,
-    /,
-    *,
-    input: Any = ...,
-    middleware: Iterable[Callable[..., Awaitable[Any]]] = ...,
-    metadata: Mapping[str, Any] | None = ...,
-    handle_server_error: ServerErrorHandler | None = ...,
-    limits: Limits | None = ...,
-    dialect: Dialect | None = ...,
-) -> StreamActionView: ...
+def define_stream_action(handler: Handler, /, **options: Unpack[ActionOptions]) -> StreamActionView: ...
 
 
 @overload
 def define_stream_action(
-    handler: None = None,
-    /,
-    *,
-    input: Any = ...,
-    middleware: Iterable[Callable[..., Awaitable[Any]]] = ...,
-    metadata: Mapping[str, Any] | None = ...,
-    handle_server_error: ServerErrorHandler | None = ...,
-    limits: Limits | None = ...,
-    dialect: Dialect | None = ...,
+    handler: None = None, /, **options: Unpack[ActionOptions]
 ) -> Callable[[Handler], StreamActionView]: ...
 
 
@@ -139,7 +133,7 @@ def define_stream_action(
     /,
     *,
     input: Any = None,
-    middleware: Iterable[Callable[..., Awaitable[Any]]] = (),
+    middleware: Iterable[Middleware] = (),
     metadata: Mapping[str, Any] | None = None,
     handle_server_error: ServerErrorHandler | None = None,
     limits: Limits | None = None,

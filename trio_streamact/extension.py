@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, cast, final
+from collections.abc import Callable, Iterable
+from typing import Unpack, cast, final
 
 import attrs
 from quart_trio import QuartTrio
 
 from .action import (
+    ActionOptions,
     Handler,
     StreamActionView,
     check_dialect,
@@ -23,6 +24,8 @@ from .serving import ServingGuard
 from .wire import Dialect
 
 EXTENSION = "trio_streamact"
+
+Registration = Callable[[Handler | StreamActionView], StreamActionView]
 
 
 @final
@@ -83,23 +86,11 @@ class StreamActions:
             self._add(app, route)
 
     def route(
-        self,
-        path: str,
-        handler: Handler | StreamActionView | None = None,
-        /,
-        *,
-        methods: Iterable[str] = ("POST",),
-        input: Any = None,
-        middleware: Iterable[Callable[..., Awaitable[Any]]] = (),
-        metadata: Mapping[str, Any] | None = None,
-        handle_server_error: ServerErrorHandler | None = None,
-        limits: Limits | None = None,
-        dialect: Dialect | None = None,
-    ) -> Any:
-        """Register a handler, or a view that ``define_stream_action`` has made, at *path* behind the prefix.
+        self, path: str, /, *, methods: Iterable[str] = ("POST",), **options: Unpack[ActionOptions]
+    ) -> Registration:
+        """Decorate a handler, or a view of ``define_stream_action``, to serve it at *path* behind the prefix.
 
-        Without a handler this is a decorator. For the options see ``define_stream_action``; they are a handler's, and
-        a view has had its own.
+        The options are those of ``define_stream_action``; they are a handler's, and a view has had its own.
 
         Raises:
             TypeError: As ``define_stream_action`` does, or an option was given for a view.
@@ -107,51 +98,43 @@ class StreamActions:
         """
         if not path.startswith("/"):
             raise ValueError(f"the path of an action must begin with a slash, not {path!r}")
-        options: dict[str, Any] = {
-            "input": input,
-            "middleware": tuple(middleware) if not callable(middleware) else middleware,
-            "metadata": metadata,
-            "handle_server_error": handle_server_error,
-            "limits": limits,
-            "dialect": dialect,
-        }
+        on = tuple(method.upper() for method in methods)
 
         def register(handler: Handler | StreamActionView) -> StreamActionView:
-            view: StreamActionView
             if hasattr(handler, "action"):
-                if given := [name for name, value in options.items() if value]:
-                    raise TypeError(f"{', '.join(given)}: give these to define_stream_action, not with its view")
+                if options:
+                    raise TypeError(f"give {', '.join(options)} to define_stream_action, not with its view")
                 view = cast("StreamActionView", handler)
             else:
                 view = define_stream_action(handler, **options)
             view = with_defaults(view, self._limits, self._dialect, self._handle_server_error)
-            route = Route(self._url_prefix + path, tuple(method.upper() for method in methods), view)
+            route = Route(self._url_prefix + path, on, view)
             for app in self._apps:
                 self._add(app, route)
             self._routes.append(route)
             return view
 
-        return register if handler is None else register(handler)
+        return register
 
-    def get(self, path: str, handler: Handler | StreamActionView | None = None, /, **options: Any) -> Any:
-        """Register an action for GET; its input is the query. See ``route``."""
-        return self.route(path, handler, methods=("GET",), **options)
+    def get(self, path: str, /, **options: Unpack[ActionOptions]) -> Registration:
+        """Serve an action for GET; its input is the query. See ``route``."""
+        return self.route(path, methods=("GET",), **options)
 
-    def post(self, path: str, handler: Handler | StreamActionView | None = None, /, **options: Any) -> Any:
-        """Register an action for POST. See ``route``."""
-        return self.route(path, handler, methods=("POST",), **options)
+    def post(self, path: str, /, **options: Unpack[ActionOptions]) -> Registration:
+        """Serve an action for POST. See ``route``."""
+        return self.route(path, methods=("POST",), **options)
 
-    def put(self, path: str, handler: Handler | StreamActionView | None = None, /, **options: Any) -> Any:
-        """Register an action for PUT. See ``route``."""
-        return self.route(path, handler, methods=("PUT",), **options)
+    def put(self, path: str, /, **options: Unpack[ActionOptions]) -> Registration:
+        """Serve an action for PUT. See ``route``."""
+        return self.route(path, methods=("PUT",), **options)
 
-    def patch(self, path: str, handler: Handler | StreamActionView | None = None, /, **options: Any) -> Any:
-        """Register an action for PATCH. See ``route``."""
-        return self.route(path, handler, methods=("PATCH",), **options)
+    def patch(self, path: str, /, **options: Unpack[ActionOptions]) -> Registration:
+        """Serve an action for PATCH. See ``route``."""
+        return self.route(path, methods=("PATCH",), **options)
 
-    def delete(self, path: str, handler: Handler | StreamActionView | None = None, /, **options: Any) -> Any:
-        """Register an action for DELETE. See ``route``."""
-        return self.route(path, handler, methods=("DELETE",), **options)
+    def delete(self, path: str, /, **options: Unpack[ActionOptions]) -> Registration:
+        """Serve an action for DELETE. See ``route``."""
+        return self.route(path, methods=("DELETE",), **options)
 
     def _add(self, app: QuartTrio, route: Route) -> None:
         # The same action may stand at several paths, so its name alone is no endpoint.

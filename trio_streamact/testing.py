@@ -71,7 +71,7 @@ class StreamClient:
         """Wait for the next chunk.
 
         Raises:
-            StopAsyncIteration: The stream is done.
+            trio.EndOfChannel: The stream is done.
             ActionError: The stream has failed, and this is what the client is told.
             IncompleteStreamError: The bytes have ended without either.
         """
@@ -93,13 +93,16 @@ class StreamClient:
                 return data
         if self._error is not None:
             raise self._error
-        raise StopAsyncIteration
+        raise trio.EndOfChannel
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
 
     async def __anext__(self) -> Any:
-        return await self.next_chunk()
+        try:
+            return await self.next_chunk()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
 
     async def rest(self) -> list[Any]:
         """Read all chunks that are still to come, and then the body to its end.

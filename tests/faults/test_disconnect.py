@@ -1,0 +1,154 @@
+"""The client is gone: the handler is cancelled, the log is quiet, and nothing is left over."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import trio
+
+from tests.apps import PREFIX, Journal, make_app
+from tests.servers import RawClient, Server, is_complete, serving, tasks_at_rest, tasks_down_to
+from trio_streamact import Stream, StreamActions
+
+CANCEL_S = 0.1
+"""How soon a handler is to learn that its client has left."""
+
+Leave = Callable[[RawClient], Awaitable[None]]
+
+
+async def fin(client: RawClient) -> None:
+    await client.stream.aclose()
+
+
+async def rst(client: RawClient) -> None:
+    await client.reset()
+
+
+async def half_close(client: RawClient) -> None:
+    await client.stream.send_eof()
+
+
+@asynccontextmanager
+async def leaving(
+    server: Server, journal: Journal, caplog: pytest.LogCaptureFixture, leave: Leave
+) -> AsyncIterator[RawClient]:
+    """Once the block has brought a handler where it should be, leave; it must be over soon, and nothing be logged."""
+    client = await server.connect()
+    yield client
+    caplog.clear()
+    with trio.fail_after(2):
+        await leave(client)
+        began = trio.current_time()
+        await journal.until(over=1)
+        took_s = trio.current_time() - began
+    assert journal.cancelled == 1
+    assert took_s < CANCEL_S
+    assert not [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
+    await trio.aclose_forcefully(client.stream)
+
+
+@pytest.mark.parametrize("leave", [fin, rst, half_close])
+@pytest.mark.parametrize("path", ["/idle", "/ticks", "/flood", "/slow-middleware"])
+async def test_a_client_that_leaves_cancels_the_handler(
+    path: str, leave: Leave, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, journal = make_app()
+    async with serving(app) as server, leaving(server, journal, caplog, leave) as client:
+        await client.request(PREFIX + path)
+        await journal.until(started=1)
+        await trio.sleep(0.2)  # by now a flood fills every buffer, and its handler waits
+
+
+@pytest.mark.parametrize("leave", [fin, rst])
+async def test_a_client_that_leaves_during_its_upload_leaves_nothing_behind(
+    leave: Leave, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, journal = make_app()
+    async with serving(app) as server:
+        before = await tasks_at_rest()
+        client = await server.connect()
+        await client.request(f"{PREFIX}/words", body=b'{"prompt"', headers={"Content-Length": "1000"})
+        await trio.sleep(0.1)
+        assert trio.lowlevel.current_statistics().tasks_living > before
+        await leave(client)
+        await tasks_down_to(before, within_s=CANCEL_S)
+    assert journal.started == 0
+    assert not [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
+
+
+async def test_a_body_that_never_arrives_is_a_parse_error() -> None:
+    app, journal = make_app()
+    app.config["BODY_TIMEOUT"] = 0.2
+    async with serving(app) as server, await server.connect() as client:
+        await client.request(f"{PREFIX}/words", body=b'{"prompt"', headers={"Content-Length": "1000"})
+        await client.read_until(
+            b'"code":"PARSE_ERROR","message":"Request body did not arrive in time","statusCode":400'
+        )
+    assert journal.started == 0
+
+
+async def test_a_body_that_is_too_large_is_a_parse_error() -> None:
+    app, journal = make_app()
+    app.config["MAX_CONTENT_LENGTH"] = 100
+    async with serving(app) as server, await server.connect() as client:
+        await client.request(f"{PREFIX}/words", body=b'{"prompt":"%b"}' % (b"x" * 200))
+        await client.read_until(b'"code":"PARSE_ERROR","message":"Request body is too large","statusCode":400')
+    assert journal.started == 0
+
+
+async def test_handlers_that_fail_while_clients_leave_lose_no_error_and_leave_no_task_behind(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """300 handlers fail at random moments, and their clients leave at random moments."""
+    rng = random.Random(11)
+    app, journal = make_app()
+    actions = StreamActions(app, url_prefix="")
+    failed = 0
+
+    @actions.post("/fail")
+    async def fail(stream: Stream[Any]) -> None:
+        nonlocal failed
+        with journal:
+            ends_at = trio.current_time() + rng.uniform(0, 0.03)
+            while trio.current_time() < ends_at:
+                await stream.send("x")
+                if rng.random() < 0.3:
+                    await trio.sleep(rng.uniform(0, 0.01))
+            failed += 1
+            raise LookupError("secret")
+
+    read_whole = left = 0
+
+    async def visit(server: Server, stays_s: float) -> None:
+        nonlocal read_whole, left
+        async with await server.connect() as client:
+            with trio.move_on_after(stays_s) as stay:
+                await client.request("/fail", headers={"Connection": "close"})
+                response = await client.read_all()
+                assert is_complete(response), response
+                assert response.count(b'"__actions_error"') == 1
+                assert b'"code":"STREAM_ERROR"' in response
+                read_whole += 1
+            left += stay.cancelled_caught
+            if rng.random() < 0.5:
+                await client.reset()
+
+    async with serving(app) as server:
+        before = await tasks_at_rest()
+        for _ in range(30):
+            async with trio.open_nursery() as nursery:
+                for _ in range(10):
+                    nursery.start_soon(visit, server, rng.uniform(0, 0.06))
+        await journal.until(over=journal.started, reports=journal.started)
+        await tasks_down_to(before, within_s=5)
+    assert read_whole + left == 300
+    assert read_whole > 30, "the race has two sides"
+    assert left > 30, "the race has two sides"
+    logged = [record for record in caplog.records if record.exc_info and isinstance(record.exc_info[1], LookupError)]
+    assert len(logged) == failed
+    assert failed >= read_whole

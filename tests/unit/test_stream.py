@@ -1,0 +1,115 @@
+"""The channel between handler and writer: its bounds, its order, its end."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+import trio.testing
+
+from trio_streamact import Limits, Stream
+from trio_streamact.stream import FrameChannel
+
+DONE = b"done"
+
+
+def test_it_takes_as_many_frames_as_it_may() -> None:
+    channel = FrameChannel(Limits(buffer_chunks=2))
+    assert [channel.put_nowait(b"x") for _ in range(3)] == [True, True, False]
+
+
+def test_it_takes_as_many_bytes_as_it_may_and_one_frame_always() -> None:
+    channel = FrameChannel(Limits(buffer_bytes=10))
+    assert channel.put_nowait(b"x" * 100)
+    assert not channel.put_nowait(b"x")
+    channel.take(1)
+    assert [channel.put_nowait(b"x" * 5) for _ in range(3)] == [True, True, False]
+
+
+def test_take_gives_all_that_waits_up_to_its_bound_and_at_least_one() -> None:
+    channel = FrameChannel(Limits())
+    for frame in (b"aaaa", b"bb", b"c", b"dd"):
+        channel.put_nowait(frame)
+    assert channel.take(2) == ([b"aaaa"], False)
+    assert channel.take(3) == ([b"bb", b"c"], False)
+    assert channel.take(100) == ([b"dd"], False)
+    assert not channel.is_readable
+
+
+def test_the_last_frame_has_room_always_and_comes_last() -> None:
+    channel = FrameChannel(Limits(buffer_chunks=1))
+    channel.put_nowait(b"x")
+    assert channel.end(DONE)
+    assert channel.take(1) == ([b"x"], False)
+    assert channel.take(1) == ([DONE], True)
+
+
+def test_only_the_first_end_counts() -> None:
+    channel = FrameChannel(Limits())
+    assert channel.end(DONE)
+    assert not channel.end(b"error")
+    assert channel.take(100) == ([DONE], True)
+
+
+def test_closed_without_a_last_frame_it_gives_nothing_and_no_last() -> None:
+    channel = FrameChannel(Limits())
+    with channel:
+        pass
+    assert channel.is_readable
+    assert channel.take(100) == ([], False)
+
+
+def test_a_frame_that_equals_the_last_one_is_not_it() -> None:
+    channel = FrameChannel(Limits())
+    channel.put_nowait(b"".join([b"do", b"ne"]))
+    assert channel.take(100) == ([DONE], False)
+
+
+async def test_closing_wakes_who_waits(autojump_clock: trio.testing.MockClock) -> None:
+    channel = FrameChannel(Limits(buffer_chunks=1))
+    channel.put_nowait(b"x")
+    refused = []
+
+    async def put() -> None:
+        try:
+            await channel.put(b"y")
+        except trio.ClosedResourceError as error:
+            refused.append(error)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(put)
+        nursery.start_soon(put)
+        await trio.sleep(3)
+        channel.close()
+    assert len(refused) == 2
+    assert channel.waited_s == pytest.approx(6)
+
+
+async def test_a_cancelled_put_puts_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    channel = FrameChannel(Limits(buffer_chunks=1))
+    channel.put_nowait(b"x")
+    with trio.move_on_after(1):
+        await channel.put(b"y")
+    assert channel.take(100) == ([b"x"], False)
+    assert not channel.is_readable
+
+
+async def test_a_stream_closes_once(autojump_clock: trio.testing.MockClock) -> None:
+    channel = FrameChannel(Limits())
+    stream: Stream[int] = Stream(channel, DONE)
+    await stream.send(1)
+    states = [stream.closed]
+    await stream.close()
+    await stream.close()
+    assert [*states, stream.closed] == [False, True]
+    with pytest.raises(trio.ClosedResourceError):
+        await stream.send(2)
+    assert channel.take(100) == ([b"data: 1\n\n", DONE], True)
+
+
+async def test_a_refused_chunk_leaves_the_stream_as_it_was(autojump_clock: trio.testing.MockClock) -> None:
+    channel = FrameChannel(Limits())
+    stream: Stream[object] = Stream(channel, DONE)
+    for unsayable in (object(), {"__actions_done": True}):
+        with pytest.raises((TypeError, ValueError)):
+            await stream.send(unsayable)
+    assert not channel.is_readable

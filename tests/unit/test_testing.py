@@ -1,0 +1,136 @@
+"""What the public test helper promises to those who test their actions with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from quart_trio import QuartTrio
+
+from tests.apps import PREFIX, make_app
+from trio_streamact import ActionError, Stream, StreamActions
+from trio_streamact.testing import IncompleteStreamError, open_stream
+
+
+async def test_chunks_can_be_read_one_by_one_and_then_the_rest(autojump_clock: trio.testing.MockClock) -> None:
+    app, _ = make_app()
+    async with open_stream(app, f"{PREFIX}/words", json={"prompt": "a b c"}) as stream:
+        assert stream.status == 200
+        assert stream.headers["content-type"] == "text/event-stream"
+        assert await stream.next_chunk() == {"text": "a"}
+        assert await stream.rest() == [{"text": "b"}, {"text": "c"}]
+        with pytest.raises(trio.EndOfChannel):
+            await stream.next_chunk()
+
+
+async def test_an_hour_of_ticks_takes_no_time(autojump_clock: trio.testing.MockClock) -> None:
+    app = QuartTrio(__name__)
+
+    @StreamActions(app).post("/minutes")
+    async def minutes(stream: Stream[int]) -> None:
+        for minute in range(60):
+            await stream.send(minute)
+            await trio.sleep(60)
+
+    async with open_stream(app, f"{PREFIX}/minutes") as stream:
+        assert await stream.rest() == list(range(60))
+    assert trio.current_time() >= 3600
+
+
+async def test_the_error_that_the_client_is_told_is_raised(autojump_clock: trio.testing.MockClock) -> None:
+    app, _ = make_app()
+    async with open_stream(app, f"{PREFIX}/refused") as stream:
+        assert await stream.next_chunk() == 1
+        for _ in range(2):
+            with pytest.raises(ActionError) as caught:
+                await stream.next_chunk()
+            assert (caught.value.code, caught.value.status_code) == ("NOT_FOUND", 404)
+
+
+@pytest.mark.parametrize("dialect", ["marked", "named"])
+async def test_both_dialects_are_read(autojump_clock: trio.testing.MockClock, dialect: str) -> None:
+    app, _ = make_app(dialect=dialect)
+    async with open_stream(app, f"{PREFIX}/words", json={"prompt": "a"}) as stream:
+        assert await stream.rest() == [{"text": "a"}]
+    async with open_stream(app, f"{PREFIX}/words", json={}) as stream:
+        with pytest.raises(ActionError) as caught:
+            await stream.rest()
+        assert caught.value.field_errors == {"prompt": ["Field required"]}
+
+
+async def test_leaving_the_block_is_a_disconnect_and_waits_for_the_handler(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    app, journal = make_app()
+    async with open_stream(app, f"{PREFIX}/ticks") as stream:
+        await stream.next_chunk()
+        assert journal.over == 0
+    assert (journal.over, journal.cancelled) == (1, 1)
+
+
+async def test_the_app_gets_ahead_by_no_more_than_one_write(autojump_clock: trio.testing.MockClock) -> None:
+    app = QuartTrio(__name__)
+    sent = []
+
+    @StreamActions(app).post("/it")
+    async def it(stream: Stream[int]) -> None:
+        for n in range(5):
+            await stream.send(n)
+            sent.append(n)
+            await trio.sleep(1)
+
+    async with open_stream(app, f"{PREFIX}/it") as stream:
+        await trio.sleep(0.5)
+        assert sent == [0]
+        assert await stream.next_chunk() == 0
+
+
+async def test_a_failing_assert_is_reported_as_it_is(autojump_clock: trio.testing.MockClock) -> None:
+    app, journal = make_app()
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with open_stream(app, f"{PREFIX}/ticks") as stream:
+            assert await stream.next_chunk() == "not this"
+    assert caught.value.subgroup(AssertionError) is not None
+    assert journal.over == 1
+
+
+async def test_the_query_and_bytes_can_be_sent(autojump_clock: trio.testing.MockClock) -> None:
+    app, _ = make_app()
+    async with open_stream(app, f"{PREFIX}/echo", method="GET", query={"a": "b c", "d": ["1", "2"]}) as stream:
+        assert await stream.rest() == [{"input": {"a": "b c", "d": ["1", "2"]}}]
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    async with open_stream(app, f"{PREFIX}/echo", data=b"x=1", headers=form) as stream:
+        assert await stream.rest() == [{"input": {"x": "1"}}]
+
+
+async def test_an_app_that_fails_is_not_mistaken_for_a_stream_that_ended(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    app = QuartTrio(__name__)
+
+    @app.get("/cut")
+    async def cut() -> Any:
+        async def body() -> Any:
+            yield b"data: 1\n\n"
+
+        return body(), {"Content-Type": "text/event-stream"}
+
+    async with open_stream(app, "/cut", method="GET") as stream:
+        assert await stream.next_chunk() == 1
+        with pytest.raises(IncompleteStreamError):
+            await stream.next_chunk()
+
+
+async def test_functions_before_serving_run_within_test_app(autojump_clock: trio.testing.MockClock) -> None:
+    app, _ = make_app()
+    served = []
+
+    @app.before_serving
+    async def before() -> None:
+        served.append(True)
+
+    async with app.test_app(), open_stream(app, f"{PREFIX}/words", json={"prompt": "a"}) as stream:
+        assert await stream.rest() == [{"text": "a"}]
+    assert served == [True]
