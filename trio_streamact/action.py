@@ -5,20 +5,31 @@ from __future__ import annotations
 import inspect
 import sys
 import typing
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 from functools import cache, partial
 from types import FrameType, MappingProxyType
 from typing import Any, Protocol, TypedDict, Unpack, cast, final, overload
 
 import attrs
-from quart import Response, current_app, request
+from quart import Request, Response, current_app, request
 
-from .body import BodySettings, Produce, StreamBody, report_error
+from .body import BodySettings, Failed, Produce, StreamBody, report_error
 from .calls import HANDLER_PARAMETERS, NamedCall, middleware_chain, run_middleware
-from .errors import ActionError, ServerErrorHandler, internal_error, is_expected, sole_error, stream_error, told_as
+from .errors import (
+    ServerErrorHandler,
+    http_version_error,
+    internal_error,
+    is_expected,
+    sole_error,
+    stream_error,
+    told_as,
+    too_many_streams,
+)
 from .inputs import InputSchema, input_schema
 from .limits import Limits
 from .requests import read_input
+from .room import Room
+from .serving import exchange_of
 from .stream import Stream
 from .wire import DIALECTS, Dialect
 
@@ -32,6 +43,8 @@ HEADERS: Mapping[str, str] = MappingProxyType(
 CONTENT_TYPE = "text/event-stream"
 
 Handler = Callable[..., Awaitable[None]]
+ClientKey = Callable[[Request, Mapping[str, Any]], Hashable]
+"""Tells clients apart, by the request and the context of the middleware; None is no client in particular."""
 Middleware = Callable[..., Awaitable[Mapping[str, Any] | None]]
 
 
@@ -59,6 +72,8 @@ class StreamAction:
     limits: Limits | None
     dialect: Dialect | None
     handle_server_error: ServerErrorHandler | None
+    _room: Room = attrs.field(repr=False)
+    _client_key: ClientKey = attrs.field(repr=False)
     _handler: NamedCall = attrs.field(repr=False)
     _middleware: tuple[NamedCall, ...] = attrs.field(repr=False)
     _schema: InputSchema = attrs.field(repr=False)
@@ -72,6 +87,11 @@ class StreamAction:
         if request.method == "HEAD":
             return _response(None)
         quart_request = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's proxy hides it
+        if quart_request.http_version == "3":
+            # hypercorn tells nobody there when a client has left or takes nothing: handlers would run for ever.
+            return self._reply(Failed("rejected", http_version_error()))
+        if self._room.is_full:
+            return self._reply(Failed("rejected", too_many_streams()))
         arguments: dict[str, Any] = {"request": quart_request, "metadata": self.metadata}
         try:
             arguments["input"] = self._schema(await read_input(quart_request, route))
@@ -81,20 +101,24 @@ class StreamAction:
                 raise sole from None if sole is error else error
             if not is_expected(error):
                 await report_error(_app(), self.name, error)
-            return self._reply(_failing_with(told_as(error, self.handle_server_error, internal_error())))
-        return self._reply(partial(self._produce, arguments))
+            return self._reply(Failed("error", told_as(error, self.handle_server_error, internal_error())))
+        client = self._client_key(quart_request, arguments["ctx"])
+        return self._reply(partial(self._produce, arguments), client)
 
     async def _produce(self, arguments: dict[str, Any], stream: Stream[Any]) -> None:
         await self._handler({**arguments, "stream": stream})
 
-    def _reply(self, produce: Produce) -> Response:
+    def _reply(self, produce: Produce | Failed, client: Hashable = None) -> Response:
         settings = BodySettings(
             action=self.name,
-            limits=self.limits or Limits(),
+            room=self._room,
             dialect=self.dialect or "marked",
             tell=partial(told_as, handle_server_error=self.handle_server_error, fallback=stream_error()),
         )
-        return _response(StreamBody(_app(), settings, cast("dict[str, Any]", request.scope), produce))
+        exchange = exchange_of(request.scope)
+        if exchange is None:
+            _warn_once_unguarded(_app())
+        return _response(StreamBody(_app(), settings, exchange, produce, client))
 
 
 class StreamActionView(Protocol):
@@ -173,18 +197,29 @@ def define_stream_action(
 
 
 def with_defaults(
-    view: StreamActionView, limits: Limits, dialect: Dialect, handle_server_error: ServerErrorHandler | None
+    view: StreamActionView,
+    room: Room,
+    dialect: Dialect,
+    handle_server_error: ServerErrorHandler | None,
+    client_key: ClientKey,
 ) -> StreamActionView:
     """Give a view like *view*, with an app's defaults where its action says nothing."""
     action = view.action
     return _view(
         attrs.evolve(
             action,
-            limits=action.limits or limits,
+            limits=action.limits or room.limits,
+            room=room if action.limits is None else action._room,
+            client_key=client_key,
             dialect=action.dialect or dialect,
             handle_server_error=action.handle_server_error or handle_server_error,
         )
     )
+
+
+def remote_address(request: Request, ctx: Mapping[str, Any]) -> Hashable:  # noqa: ARG001 - see ClientKey
+    """Tell clients apart by their address, which behind a proxy is the proxy's."""
+    return request.remote_addr
 
 
 def check_limits(limits: Limits | None) -> Limits | None:
@@ -226,6 +261,8 @@ def _action(handler: Handler, *, declared: Any, **options: Any) -> StreamAction:
         limits=options["limits"],
         dialect=options["dialect"],
         handle_server_error=options["handle_server_error"],
+        room=Room(options["limits"] or Limits()),
+        client_key=remote_address,
         handler=call,
         middleware=options["middleware"],
         schema=schema,
@@ -243,11 +280,13 @@ def _view(action: StreamAction) -> StreamActionView:
     return cast("StreamActionView", view)
 
 
-def _failing_with(error: ActionError) -> Produce:
-    async def produce(stream: Stream[Any]) -> None:  # noqa: ARG001 - a handler that has nothing to send
-        raise error
-
-    return produce
+def _warn_once_unguarded(app: Any) -> None:
+    if app.extensions.setdefault("trio_streamact", "unguarded") == "unguarded":
+        app.extensions["trio_streamact"] = "unguarded, and told so"
+        app.logger.warning(
+            "This app serves streams without StreamActions(app): connections will not close behind them, clients that "
+            "stall will hold them for ever, and a shutdown will cut them without a word"
+        )
 
 
 def _app() -> Any:

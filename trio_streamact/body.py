@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, final
@@ -14,10 +13,11 @@ from blinker import NamedSignal
 from quart import Quart, copy_current_app_context, copy_current_request_context, got_request_exception
 from quart.wrappers.response import ResponseBody
 
-from .errors import ActionError, is_expected, shutdown_error, sole_error, timeout_error
-from .limits import Limits
+from .causes import parts_of
+from .errors import ActionError, is_expected, shutdown_error, timeout_error, too_many_streams
 from .reports import Outcome, StreamReport, run_inline, stream_ended, stream_opened
-from .serving import ask_for_shutdown
+from .room import Room
+from .serving import Exchange
 from .stream import FrameChannel, Stream
 from .wire import HEARTBEAT, Dialect, encode_done, encode_error
 
@@ -35,15 +35,24 @@ class BodySettings:
 
     Args:
         action: The action's name.
-        limits: Sizes in bytes and chunks, durations in seconds.
+        room: The limits, and what is left of them.
         dialect: How endings are written.
         tell: Says an exception of the handler in words for the client.
     """
 
     action: str
-    limits: Limits
+    room: Room
     dialect: Dialect
     tell: Tell
+
+
+@final
+@attrs.frozen
+class Failed:
+    """An ending other than done."""
+
+    outcome: Outcome
+    error: ActionError
 
 
 @final
@@ -57,14 +66,28 @@ class StreamBody(ResponseBody):
     Made inside the view, whose app and request contexts the handler then sees.
     """
 
-    def __init__(self, app: Quart, settings: BodySettings, scope: dict[str, Any], produce: Produce) -> None:
+    def __init__(
+        self,
+        app: Quart,
+        settings: BodySettings,
+        exchange: Exchange | None,
+        produce: Produce | Failed,
+        client: Hashable = None,
+    ) -> None:
         self._app = app
         self._settings = settings
-        self._scope = scope
-        self._produce = produce
-        self._channel = FrameChannel(settings.limits)
-        # The app's context outermost, or the handler would get a `g` of its own.
-        self._run_in_contexts = copy_current_app_context(copy_current_request_context(self._run))
+        self._exchange = exchange
+        self._worker = None if exchange is None else exchange.worker
+        self._client = client
+        self._limits = settings.room.limits
+        self._channel = FrameChannel(self._limits)
+        self._refusal = produce if isinstance(produce, Failed) else None
+        if not isinstance(produce, Failed):
+            self._produce = produce
+            # The app's context outermost, or the handler would get a `g` of its own.
+            self._run_in_contexts = copy_current_app_context(copy_current_request_context(self._run))
+        self._handling = trio.CancelScope()
+        self._cut_short_by = Failed("timeout", timeout_error())
         self._outcome: Outcome = "done"
         self._code: str | None = None
         self._exhausted = self._last_taken = False
@@ -75,11 +98,17 @@ class StreamBody(ResponseBody):
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         self._opened_at = trio.current_time()
+        if self._exchange is not None:
+            self._exchange.end_when_stalled(self._limits.stall_s)
+        if self._refusal is None:
+            self._refusal = self._find_place()
+        if self._worker is not None:
+            self._worker.join(self._drain)
         self._nursery = trio.open_nursery()
         nursery = await self._nursery.__aenter__()
         # Nothing may await or raise from here on: the nursery would be left open.
-        nursery.start_soon(self._run_to_the_end, name=f"action:{self._settings.action}")
         self._cancel = nursery.cancel_scope.cancel
+        nursery.start_soon(self._run_to_the_end, name=f"action:{self._settings.action}")
         return self
 
     async def __aexit__(  # type: ignore[override]  # Quart's types forget that a block can be left without an error
@@ -90,6 +119,10 @@ class StreamBody(ResponseBody):
                 self._cancel()  # the writer has left: the handler ends too
             return await self._nursery.__aexit__(exc_type, exc, tb)
         finally:
+            if self._worker is not None:
+                self._worker.leave(self._drain)
+            if self._refusal is None:
+                self._settings.room.leave(self._client)
             await self._announce(stream_ended, report=self._report())
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -103,17 +136,32 @@ class StreamBody(ResponseBody):
             raise StopAsyncIteration
         channel = self._channel
         if not channel.is_readable:
-            with trio.move_on_after(self._settings.limits.heartbeat_s):
+            with trio.move_on_after(self._limits.heartbeat_s):
                 await channel.wait_readable()
             if not channel.is_readable:
                 self._bytes += len(HEARTBEAT)
                 return HEARTBEAT
-        frames, self._last_taken = channel.take(self._settings.limits.write_bytes)
+        frames, self._last_taken = channel.take(self._limits.write_bytes)
         if not frames:
             # Closed without a last frame: the handler was cancelled, or is about to fail us, from outside.
             await trio.sleep_forever()
         self._count(frames)
         return b"".join(frames)
+
+    def _find_place(self) -> Failed | None:
+        """Take a place among the open streams, which `__aexit__` gives back; or say why there is none."""
+        if self._worker is not None and self._worker.is_stopping:
+            return Failed("shutdown", shutdown_error())
+        if not self._settings.room.enter(self._client):
+            return Failed("rejected", too_many_streams())
+        return None
+
+    def _drain(self) -> None:
+        """The server is shutting down: let the handler go on for as long as it may, and then cancel it."""
+        deadline = trio.current_time() + self._limits.drain_s
+        if deadline < self._handling.deadline:
+            self._cut_short_by = Failed("shutdown", shutdown_error())
+            self._handling.deadline = deadline
 
     def _count(self, frames: list[bytes]) -> None:
         chunks = len(frames) - self._last_taken
@@ -126,62 +174,63 @@ class StreamBody(ResponseBody):
         with self._channel:
             try:
                 await self._announce(stream_opened, action=self._settings.action)
-                await self._run_in_contexts()
+                if self._refusal is None:
+                    await self._run_in_contexts()
+                else:
+                    self._end(self._refusal)
             except Exception as error:
                 # Not the handler's, which `_run` has told by now: a teardown function of the app's failed.
                 await self._fail(error)
 
     async def _run(self) -> None:
         """Run the handler and end the stream as it ended; in the contexts of the request."""
-        lifetime_s = self._settings.limits.lifetime_s
-        lifetime = trio.move_on_after(math.inf if lifetime_s is None else lifetime_s)
+        if self._limits.lifetime_s is not None:
+            lifetime_over = trio.current_time() + self._limits.lifetime_s
+            self._handling.deadline = min(self._handling.deadline, lifetime_over)
         try:
-            with lifetime:
+            with self._handling:
                 await self._produce(Stream(self._channel, encode_done(self._settings.dialect)))
         except BaseException as error:
-            if lifetime.cancel_called:
-                self._end("timeout", timeout_error())
+            if self._handling.cancel_called:
+                self._end(self._cut_short_by)
             await self._end_failed(error)
         else:
-            if lifetime.cancelled_caught:
-                self._end("timeout", timeout_error())
+            if self._handling.cancelled_caught:
+                self._end(self._cut_short_by)
             else:
                 self._channel.end(encode_done(self._settings.dialect))
 
     async def _end_failed(self, error: BaseException) -> None:
         """End the stream with whatever left the handler: errors, someone's wish to stop the server, a cancellation."""
-        group = error if isinstance(error, BaseExceptionGroup) else BaseExceptionGroup("", [error])
-        cancelled, others = group.split(trio.Cancelled)
-        stops, failures = others.split((KeyboardInterrupt, SystemExit)) if others is not None else (None, None)
-        if failures is not None:
+        parts = parts_of(error)
+        if parts.failure is not None:
             # Also beside a cancellation, where nobody can be told: the log is the last to hear of it.
-            await self._fail(failures if isinstance(error, BaseExceptionGroup) else error)
-        if stops is not None:
-            await self._stop_server(stops)
-        if cancelled is not None:
-            raise cancelled if isinstance(error, BaseExceptionGroup) else error
+            await self._fail(parts.failure)
+        if parts.stop is not None:
+            # Raised in a request, hypercorn would log it and live on.
+            self._end(Failed("shutdown", shutdown_error()))
+            if self._worker is None:
+                raise parts.stop
+            await self._worker.stop()
+        if parts.cancelled is not None:
+            raise parts.cancelled
 
     async def _fail(self, error: BaseException) -> None:
         """End the stream with *error*, first for the client, then for the log."""
-        self._end("error", self._settings.tell(error))
+        self._end(Failed("error", self._settings.tell(error)))
         if not is_expected(error):
             await report_error(self._app, self._settings.action, error)
 
-    async def _stop_server(self, stops: BaseExceptionGroup[BaseException]) -> None:
-        """Someone wants the whole server to stop; raised in a request, hypercorn would log it and live on."""
-        self._end("shutdown", shutdown_error())
-        if not await ask_for_shutdown(self._scope):
-            raise sole_error(stops)
-
-    def _end(self, outcome: Outcome, error: ActionError) -> None:
-        if self._channel.end(encode_error(error, self._settings.dialect)):
-            self._outcome = outcome
-            self._code = error.code
+    def _end(self, ending: Failed) -> None:
+        """Tell the client how the stream failed, unless it was told an ending before."""
+        if self._channel.end(encode_error(ending.error, self._settings.dialect)):
+            self._outcome = ending.outcome
+            self._code = ending.error.code
 
     def _report(self) -> StreamReport:
         return StreamReport(
             action=self._settings.action,
-            outcome=self._outcome if self._exhausted else "disconnected",
+            outcome=self._outcome if self._exhausted else self._lost_as(),
             code=self._code,
             chunks=self._chunks,
             bytes=self._bytes,
@@ -189,6 +238,9 @@ class StreamBody(ResponseBody):
             first_chunk_s=self._first_chunk_s,
             waited_s=self._channel.waited_s,
         )
+
+    def _lost_as(self) -> Outcome:
+        return "stalled" if self._exchange is not None and self._exchange.stalled else "disconnected"
 
     async def _announce(self, signal: NamedSignal, **about: object) -> None:
         """Send *signal*; a receiver that fails is logged and breaks nothing."""

@@ -6,6 +6,7 @@ One departure: the standard lets an event grow without end, and a reader of stra
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import final
 
 import attrs
@@ -40,13 +41,14 @@ class EventDecoder:
     """Feed it bytes, it gives the events that they complete.
 
     Args:
-        max_event_bytes: How much of an unfinished event is kept.
+        max_event_bytes: How much of an unfinished event is kept, the names of its fields included. By default twice
+            what a chunk may be.
 
     Attributes:
         retry_ms: The reconnection time that the stream last asked for, in milliseconds, or None.
     """
 
-    max_event_bytes: int = 1024 * 1024
+    max_event_bytes: int = 2 * 1024 * 1024
     retry_ms: int | None = attrs.field(default=None, init=False)
     _line: bytearray = attrs.field(factory=bytearray, init=False)
     _at_start: bool = attrs.field(default=True, init=False)
@@ -55,13 +57,19 @@ class EventDecoder:
     _data_bytes: int = attrs.field(default=0, init=False)
     _type: str = attrs.field(default="", init=False)
     _id: str = attrs.field(default="", init=False)
+    _has_overflown: bool = attrs.field(default=False, init=False)
 
-    def feed(self, part: bytes) -> list[Event]:
-        """Take the next bytes, however they are cut, and give the events that are complete now.
+    def feed(self, part: bytes) -> Iterator[Event]:
+        """Take the next bytes, however they are cut, and give the events that they complete, one by one.
+
+        Nothing is taken before it is iterated; iterate to the end before feeding the next part.
 
         Raises:
-            OversizedEventError: An event has grown beyond ``max_event_bytes``.
+            OversizedEventError: An event has grown beyond ``max_event_bytes``. The events before it were given; from
+                here on the decoder takes nothing.
         """
+        if self._has_overflown:
+            raise OversizedEventError(self.max_event_bytes)
         if self._after_cr and part:
             # The line ended at the CR already: waiting for the LF would hold an event back.
             self._after_cr = False
@@ -69,18 +77,17 @@ class EventDecoder:
         self._line += part
         if self._at_start:
             if len(self._line) < len(_BOM) and _BOM.startswith(self._line):
-                return []
+                return
             self._at_start = False
             if self._line.startswith(_BOM):
                 del self._line[: len(_BOM)]
             part = bytes(self._line)
-        if b"\n" not in part and b"\r" not in part:
-            self._check(len(self._line))
-            return []
-        return self._read_lines()
+        # Only the new part is searched: a long line that comes in small parts costs no more than in one.
+        if b"\n" in part or b"\r" in part:
+            yield from self._read_lines()
+        self._check(self._line)
 
-    def _read_lines(self) -> list[Event]:
-        events = []
+    def _read_lines(self) -> Iterator[Event]:
         # On bytes, splitlines knows just the three line ends of the standard.
         lines = bytes(self._line).splitlines(keepends=True)
         self._line.clear()
@@ -89,13 +96,11 @@ class EventDecoder:
             self._line += lines.pop()
         for line in lines:
             text = line.rstrip(b"\r\n")
-            if not text:
-                if (event := self._dispatch()) is not None:
-                    events.append(event)
-            else:
+            self._check(text)
+            if text:
                 self._read_field(text)
-        self._check(len(self._line))
-        return events
+            elif (event := self._dispatch()) is not None:
+                yield event
 
     def _read_field(self, line: bytes) -> None:
         # Bytes that are no UTF-8 become U+FFFD, as the standard's decoder does.
@@ -106,13 +111,12 @@ class EventDecoder:
             case "data":
                 self._data.append(value)
                 self._data_bytes += len(line)
-                self._check(0)
             case "event":
                 self._type = value
             case "id" if "\0" not in value:
                 self._id = value
             case "retry" if value.isascii() and value.isdigit():
-                self.retry_ms = int(value[:18])
+                self.retry_ms = int(value.lstrip("0")[:18] or "0")  # Python refuses to read thousands of digits
             case _:  # a comment has an empty name; unknown fields are dropped
                 pass
 
@@ -121,6 +125,8 @@ class EventDecoder:
         self._data, self._type, self._data_bytes = [], "", 0
         return Event("\n".join(data), type_ or "message", self._id) if data else None
 
-    def _check(self, line_bytes: int) -> None:
-        if self._data_bytes + line_bytes > self.max_event_bytes:
+    def _check(self, line: bytes | bytearray) -> None:
+        """Refuse a *line*, whole or not, that is too much; so it is the same wherever the bytes were cut."""
+        if self._data_bytes + len(line) > self.max_event_bytes:
+            self._has_overflown = True
             raise OversizedEventError(self.max_event_bytes)

@@ -7,6 +7,9 @@ from typing import Any, final
 
 FieldErrors = Mapping[str, Iterable[str]]
 
+RETRY_AFTER_S = 5
+"""When a client that found no room may come back, in seconds."""
+
 ROOT_FIELD = "_root"
 """The key of a message that belongs to the input as a whole (the model's name for it)."""
 
@@ -21,13 +24,20 @@ class ActionError(Exception):
         message: The same for people.
         status_code: The HTTP status that says it best. It travels inside the error frame; the response is a 200.
         field_errors: Messages by the dotted path of the input field they are about; ``"_root"`` is the whole input.
+        retry_after_s: Seconds after which it may be worth to try again; the client reads ``retryAfter``.
 
     Raises:
         TypeError: An argument is of a type that the model's client would not take for an error.
     """
 
     def __init__(
-        self, code: str, message: str, status_code: int = 400, field_errors: FieldErrors | None = None
+        self,
+        code: str,
+        message: str,
+        status_code: int = 400,
+        field_errors: FieldErrors | None = None,
+        *,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(code, message, status_code, field_errors)
         if not (isinstance(code, str) and isinstance(message, str)):
@@ -38,6 +48,7 @@ class ActionError(Exception):
         self.message = message
         self.status_code = status_code
         self.field_errors = _copy_of(field_errors)
+        self.retry_after_s = retry_after_s
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
@@ -47,6 +58,8 @@ class ActionError(Exception):
         members: dict[str, Any] = {"code": self.code, "message": self.message, "statusCode": self.status_code}
         if self.field_errors:
             members["fieldErrors"] = self.field_errors
+        if self.retry_after_s is not None:
+            members["retryAfter"] = self.retry_after_s
         return members
 
 
@@ -90,6 +103,16 @@ def timeout_error() -> ActionError:
 def shutdown_error() -> ActionError:
     """The server is stopping; the client may come back."""
     return ActionError("SERVER_SHUTDOWN", "The server is shutting down", 503)
+
+
+def http_version_error() -> ActionError:
+    """The client speaks a version of HTTP over which streams cannot be kept in hand."""
+    return ActionError("HTTP_VERSION_NOT_SUPPORTED", "Streams are not served over HTTP/3; use HTTP/2 or HTTP/1.1", 505)
+
+
+def too_many_streams() -> ActionError:
+    """There is no room; there may be soon."""
+    return ActionError("TOO_MANY_STREAMS", "Too many streams are open", 503, retry_after_s=RETRY_AFTER_S)
 
 
 def sole_error(error: BaseException) -> BaseException:

@@ -10,16 +10,19 @@ from quart_trio import QuartTrio
 
 from .action import (
     ActionOptions,
+    ClientKey,
     Handler,
     StreamActionView,
     check_dialect,
     check_limits,
     check_server_error_handler,
     define_stream_action,
+    remote_address,
     with_defaults,
 )
 from .errors import ServerErrorHandler
 from .limits import Limits
+from .room import Room
 from .serving import ServingGuard
 from .wire import Dialect
 
@@ -48,6 +51,9 @@ class StreamActions:
         limits: What a stream may use, unless its action says otherwise.
         dialect: How streams end, unless their action says otherwise.
         handle_server_error: Makes of an unexpected exception what clients may read, unless the action says otherwise.
+        client_key: Tells clients apart for ``Limits.streams_per_client``: a function of the request and the
+            context that middleware made; the remote address where it is left out.
+        sigterm: Whether a SIGTERM to a worker is to be a graceful shutdown, unless somebody listens for it already.
 
     Raises:
         TypeError: The app is no ``QuartTrio``, or an option none that can work.
@@ -62,11 +68,15 @@ class StreamActions:
         limits: Limits = Limits(),  # noqa: B008 - frozen
         dialect: Dialect = "marked",
         handle_server_error: ServerErrorHandler | None = None,
+        client_key: ClientKey = remote_address,
+        sigterm: bool = True,
     ) -> None:
         if url_prefix and not url_prefix.startswith("/"):
             raise ValueError(f"url_prefix must begin with a slash, not {url_prefix!r}")
         self._url_prefix = url_prefix.rstrip("/")
-        self._limits = check_limits(limits) or Limits()
+        self._room = Room(check_limits(limits) or Limits())
+        self._client_key = client_key
+        self._sigterm = sigterm
         self._dialect: Dialect = check_dialect(dialect) or "marked"
         self._handle_server_error = check_server_error_handler(handle_server_error)
         self._routes: list[Route] = []
@@ -78,9 +88,9 @@ class StreamActions:
         """Serve the actions, those that are registered already and those that will be, from *app*."""
         if not isinstance(app, QuartTrio):
             raise TypeError(f"streams need a QuartTrio app, not {type(app).__qualname__}")
-        if EXTENSION not in app.extensions:
+        if not isinstance(app.extensions.get(EXTENSION), StreamActions):
             app.extensions[EXTENSION] = self
-            app.asgi_app = ServingGuard(app.asgi_app)  # type: ignore[method-assign, assignment, arg-type]
+            app.asgi_app = ServingGuard(app.asgi_app, self._sigterm)  # type: ignore[method-assign, assignment, arg-type]
         self._apps.append(app)
         for route in self._routes:
             self._add(app, route)
@@ -107,7 +117,7 @@ class StreamActions:
                 view = cast("StreamActionView", handler)
             else:
                 view = define_stream_action(handler, **options)
-            view = with_defaults(view, self._limits, self._dialect, self._handle_server_error)
+            view = with_defaults(view, self._room, self._dialect, self._handle_server_error, self._client_key)
             route = Route(self._url_prefix + path, on, view)
             for app in self._apps:
                 self._add(app, route)

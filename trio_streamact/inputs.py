@@ -13,15 +13,18 @@ import binascii
 import dataclasses
 import enum
 import inspect
+import json
+import math
 import re
 import sys
 import types
 import typing
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
-from functools import partial
+from functools import cache, partial
 from typing import Any, Literal, final
 from uuid import UUID
 
@@ -31,6 +34,7 @@ import orjson
 from cattrs.gen import make_dict_structure_fn, make_mapping_structure_fn
 from cattrs.gen.typeddicts import make_dict_structure_fn as make_typeddict_structure_fn
 from cattrs.preconf.orjson import make_converter
+from cattrs.strategies import configure_union_passthrough
 from typing_extensions import is_typeddict
 
 from .errors import ROOT_FIELD, InvalidInput
@@ -40,6 +44,7 @@ FieldTypes = Callable[[str], Any]
 
 INVALID = "Invalid value"
 REQUIRED = "Field required"
+TOO_DEEP = "Nested too deeply"
 
 
 @final
@@ -84,8 +89,20 @@ def input_schema(declared: object) -> InputSchema:
     if _is_msgspec(declared):
         return InputSchema(declared, _by_msgspec(declared), _msgspec_fields(declared))
     if not _is_known_class(declared) and callable(validate := getattr(declared, "validate", None)):
-        return InputSchema(declared, validate, lambda _: Any)
+        return InputSchema(declared, _by_validate(declared, validate), lambda _: Any)
     return InputSchema(declared, _by_cattrs(declared), _field_types_of(declared))
+
+
+def _by_validate(declared: object, validate: Callable[..., Any]) -> Structure:
+    if inspect.iscoroutinefunction(validate):
+        raise TypeError(f"{_named(declared)}.validate must be a plain function: input is validated without waiting")
+    try:
+        inspect.signature(validate).bind(object())
+    except ValueError:  # a builtin that does not say what it takes
+        pass
+    except TypeError as error:
+        raise TypeError(f"{_named(declared)} cannot be an input: validate(raw) fails: {error}") from None
+    return validate
 
 
 # Text to JSON
@@ -109,16 +126,14 @@ def as_json(text: str, declared: Any) -> Any:
     origin = typing.get_origin(declared)
     if origin in (typing.Union, types.UnionType):
         return _as_one_of(plain, typing.get_args(declared))
-    if _is_literal(declared):
-        return _as_member(plain, typing.get_args(declared))
-    if _is_class(declared, enum.Enum):
-        return _as_member(plain, [member.value for member in declared])
+    if _is_choice_of_values(declared):
+        return _as_member(plain, [value for value, _ in _members(declared)])
     if declared is bool:
         return _BOOLEANS.get(plain.lower(), plain)
     if declared is int:
         return int(plain) if _INTEGER.fullmatch(plain) else plain
     if declared is float:
-        return float(plain) if _NUMBER.fullmatch(plain) else plain
+        return _finite(plain) if _NUMBER.fullmatch(plain) else plain
     if _is_list(declared):
         parsed = _parsed(plain, "[")
         return parsed if parsed is not None else [as_json(plain, _item_type(declared))]
@@ -126,6 +141,11 @@ def as_json(text: str, declared: Any) -> Any:
         parsed = _parsed(plain, "{")
         return plain if parsed is None else parsed
     return plain
+
+
+def _finite(plain: str) -> float | str:
+    number = float(plain)
+    return number if math.isfinite(number) else plain  # JSON has no infinity, which 1e999 would be
 
 
 def _texts_converted(raw: object, field_type: FieldTypes) -> object:
@@ -145,17 +165,18 @@ def _value_converted(value: object, declared: Any) -> object:
 
 
 def _as_one_of(text: str, members: Sequence[Any]) -> Any:
+    accepts_text = any(_unwrapped(member) in (str, Any) for member in members)
+    if not text and type(None) in members and not accepts_text:
+        return None
     for member in sorted(members, key=lambda member: _is_list(_unwrapped(member))):  # any text can be a list of one
         if member is type(None) or _unwrapped(member) is str:
             continue
         if not isinstance(value := as_json(text, member), str):
             return value
-    accepts_text = any(_unwrapped(member) in (str, Any) for member in members)
-    return None if type(None) in members and not text and not accepts_text else text
+    return text
 
 
-def _as_member(text: str, values: Iterable[Any]) -> Any:
-    values = list(values)
+def _as_member(text: str, values: Sequence[Any]) -> Any:
     if text in values:
         return text
     for value in values:
@@ -199,7 +220,7 @@ def _is_list(declared: Any) -> bool:
 
 def _is_object(declared: Any) -> bool:
     base = typing.get_origin(declared) or declared
-    return _is_class(base, Mapping) or _is_known_class(base) or _is_pydantic(base) or _is_msgspec(base)
+    return _is_class(base, Mapping) or _is_known_class(base) or _is_foreign(base)
 
 
 def _list_among(declared: Any) -> Any:
@@ -218,6 +239,10 @@ def _item_type(declared: Any) -> Any:
 
 
 def _field_types_of(declared: Any) -> FieldTypes:
+    declared = _unwrapped(declared)
+    if typing.get_origin(declared) in (typing.Union, types.UnionType):
+        members = [_field_types_of(member) for member in typing.get_args(declared) if _is_known_class(member)]
+        return lambda name: typing.Union[tuple(of(name) for of in members)] if members else Any  # noqa: UP007
     base = typing.get_origin(declared) or declared
     if _is_class(base, Mapping) and not is_typeddict(base):
         value_type = typing.get_args(declared)[1] if typing.get_args(declared) else Any
@@ -228,7 +253,17 @@ def _field_types_of(declared: Any) -> FieldTypes:
         hints = typing.get_type_hints(base, include_extras=True)
     except Exception as error:
         raise TypeError(f"cannot resolve the annotations of {_named(declared)}: {error}") from error
-    return lambda name: hints.get(name, Any)
+    parameters = dict(zip(getattr(base, "__parameters__", ()), typing.get_args(declared), strict=False))
+    return lambda name: _filled_in(hints.get(name, Any), parameters)
+
+
+def _filled_in(hint: Any, parameters: Mapping[Any, Any]) -> Any:
+    """Put the arguments of a generic class in place of its type variables."""
+    if isinstance(hint, typing.TypeVar):
+        return parameters.get(hint, Any)
+    if variables := getattr(hint, "__parameters__", ()):
+        return hint[tuple(parameters.get(variable, Any) for variable in variables)]
+    return hint
 
 
 def _is_known_class(declared: Any) -> bool:
@@ -251,6 +286,10 @@ class _TooManyErrors(BaseException):  # not an Exception: cattrs collects every 
     """The input is beyond repair."""
 
 
+class _TooDeep(BaseException):  # the same
+    """The input is nested deeper than Python calls may be."""
+
+
 @final
 @attrs.define(eq=False)
 class _ErrorCount:
@@ -270,8 +309,6 @@ _count = _ErrorCount()
 def _by_cattrs(declared: Any) -> Structure:
     try:
         hook = _converter.get_structure_hook(declared)
-    except TypeError:
-        raise
     except Exception as error:
         raise TypeError(f"{_named(declared)} cannot be an input: {error}") from error
 
@@ -281,6 +318,8 @@ def _by_cattrs(declared: Any) -> Structure:
             return hook(raw, declared)
         except _TooManyErrors:
             raise InvalidInput(f"More than {MAX_ERRORS} values are invalid") from None
+        except _TooDeep:
+            raise InvalidInput(TOO_DEEP) from None
         except Exception as error:
             raise InvalidInput(_collected(_messages(error, (), raw))) from None
 
@@ -288,7 +327,7 @@ def _by_cattrs(declared: Any) -> Structure:
 
 
 def _unsupported(declared: Any) -> typing.NoReturn:
-    raise TypeError(f"{_named(declared)} cannot be an input: cattrs does not know how to make one of JSON")
+    raise TypeError(f"cattrs does not know how to make {_named(declared)} of JSON")
 
 
 _EXPECTED: dict[Any, str] = {
@@ -309,13 +348,21 @@ _READ_FROM_TEXT: dict[type, Callable[[str], Any]] = {
     date: date.fromisoformat,
     time: time.fromisoformat,
     UUID: UUID,
-    Decimal: Decimal,
+    Decimal: lambda text: _finite_decimal(Decimal(text)),
     bytes: lambda text: base64.b64decode(text, validate=True),
 }
 
 
+def _finite_decimal(number: Decimal) -> Decimal:
+    if not number.is_finite():
+        raise ValueError("JSON has no infinity, and no other thing that is no number")
+    return number
+
+
 def _make_strict_converter() -> Any:
     converter = make_converter(structure_fallback_factory=_unsupported)
+    # Once more, without bool: where it is among these, `int | str` takes true for an int.
+    configure_union_passthrough(str | int | float | None, converter)
     for plain in (str, bool, int):
         converter.register_structure_hook(plain, _exactly(plain))
     converter.register_structure_hook(float, _as_float)
@@ -325,8 +372,8 @@ def _make_strict_converter() -> Any:
     _guard(converter, _is_object, dict, "an object", partial(_object_hook, converter))
     _guard(converter, _is_choice, object, None)
     # After the guards, so found before them: hooks that are registered later are asked first.
-    converter.register_structure_hook_factory(_is_literal, _literal_hook)
-    converter.register_structure_hook_factory(lambda declared: _is_class(declared, enum.Enum), _enum_hook)
+    converter.register_structure_hook_factory(_is_choice_of_values, _member_hook)
+    converter.register_structure_hook_factory(_is_foreign, _foreign_hook)
     return converter
 
 
@@ -338,7 +385,9 @@ def _refused(words: str) -> _Refused:
 def _exactly(plain: type) -> Callable[[Any, Any], Any]:
     words = _EXPECTED[plain]
 
-    def structure(value: object, _: Any) -> object:
+    def structure(value: object, declared: Any) -> object:
+        if declared is not plain and _is_class(declared := _unwrapped(declared), plain) and declared is not plain:
+            return _of_subclass(declared, value, plain, structure)
         if type(value) is not plain:
             raise _refused(words)
         return value
@@ -346,10 +395,30 @@ def _exactly(plain: type) -> Callable[[Any, Any], Any]:
     return structure
 
 
-def _as_float(value: object, _: Any) -> float:
+def _as_float(value: object, declared: Any) -> float:
+    if declared is not float and _is_class(declared := _unwrapped(declared), float) and declared is not float:
+        made: float = _of_subclass(declared, value, float, _as_float)
+        return made
     if type(value) is not float and type(value) is not int:
         raise _refused(_EXPECTED[float])
     return float(value)  # cannot overflow: the parser reads integers beyond 64 bits as floats already
+
+
+def _of_subclass(declared: Any, value: object, plain: type, structure: Callable[[Any, Any], Any]) -> Any:
+    """Make a *declared*, which is a kind of *plain*: cattrs asks the hook of ``str`` for a ``StrEnum`` too."""
+    if _is_class(declared, enum.Enum):
+        return _member_hook(declared)(value, declared)
+    return declared(structure(value, plain))
+
+
+def _is_foreign(declared: Any) -> bool:
+    return _is_pydantic(declared) or _is_msgspec(declared)
+
+
+def _foreign_hook(declared: Any) -> Callable[[Any, Any], Any]:
+    """Have a model of another library inside of a type of ours made by that library."""
+    structure = _by_pydantic(declared) if _is_pydantic(declared) else _by_msgspec(declared)
+    return lambda value, _: structure(value)
 
 
 def _from_text(read: Callable[[str], Any], words: str) -> Callable[[Any, Any], Any]:
@@ -382,8 +451,17 @@ def _object_hook(converter: Any, declared: Any) -> Callable[[Any, Any], Any]:
     elif dataclasses.is_dataclass(base):
         hook = make_dict_structure_fn(declared, converter)
     else:
-        hook = make_mapping_structure_fn(declared, converter)
+        hook = _mapping_hook(converter, declared)
     return hook
+
+
+def _mapping_hook(converter: Any, declared: Any) -> Callable[[Any, Any], Any]:
+    hook: Callable[[Any, Any], Any] = make_mapping_structure_fn(declared, converter)
+    arguments = typing.get_args(declared)
+    if not arguments or _unwrapped(arguments[0]) in (str, Any):
+        return hook
+    # In JSON every key is text, so `{"1": ...}` is all that a mapping by numbers can look like.
+    return lambda value, _: hook({as_json(key, arguments[0]): member for key, member in value.items()}, declared)
 
 
 def _guard(
@@ -407,7 +485,7 @@ def _guard(
         finally:
             passing.discard(declared)
 
-        words = expected or " or ".join(_EXPECTED.get(_unwrapped(m), "an object") for m in typing.get_args(declared))
+        words = expected or _expected_by(declared)
         length = _fixed_length(declared)
         if length is not None:
             words = f"a list of {length}"
@@ -418,7 +496,20 @@ def _guard(
                 raise _refused(words)
             try:
                 return inner(value, declared)
-            except (_Refused, cattrs.BaseValidationError, RecursionError):
+            except _Refused as error:
+                if expected is None:  # a choice: what it expected is more than what the last one tried did
+                    raise _Refused(f"Expected {words}") from error
+                raise
+            except cattrs.BaseValidationError as error:
+                for found in error.exceptions:
+                    if isinstance(found, RecursionError):
+                        raise _TooDeep from None
+                    if not isinstance(found, _Refused | cattrs.BaseValidationError):  # those were counted before
+                        _count.one_more()
+                raise
+            except RecursionError:
+                raise _TooDeep from None
+            except InvalidInput:
                 _count.one_more()
                 raise
             except Exception as error:  # cattrs' own, in no words for a client
@@ -429,8 +520,16 @@ def _guard(
     converter.register_structure_hook_factory(is_guarded, guarded)
 
 
-def _is_literal(declared: Any) -> bool:
-    return typing.get_origin(declared) is Literal
+def _expected_by(declared: Any) -> str:
+    """What a value of type *declared* looks like in JSON."""
+    declared = _unwrapped(declared)
+    if typing.get_origin(declared) in (typing.Union, types.UnionType):
+        counted = Counter(map(_expected_by, typing.get_args(declared)))
+        return " or ".join(words if n == 1 else f"one of {n} kinds of {words[3:]}" for words, n in counted.items())
+    if _is_choice_of_values(declared):
+        values = (json.dumps(value, default=str, ensure_ascii=False) for value, _ in _members(declared))
+        return f"one of {', '.join(values)}"
+    return "a list" if _is_list(declared) else _EXPECTED.get(declared, "an object")
 
 
 def _fixed_length(declared: Any) -> int | None:
@@ -439,19 +538,21 @@ def _fixed_length(declared: Any) -> int | None:
     return len(typing.get_args(declared))
 
 
-def _literal_hook(declared: Any) -> Callable[[Any, Any], Any]:
-    values = typing.get_args(declared)
-    return _member_hook((value.value if isinstance(value, enum.Enum) else value, value) for value in values)
+def _is_choice_of_values(declared: Any) -> bool:
+    return typing.get_origin(declared) is Literal or _is_class(declared, enum.Enum)
 
 
-def _enum_hook(declared: Any) -> Callable[[Any, Any], Any]:
-    return _member_hook((member.value, member) for member in declared)
+def _members(declared: Any) -> list[tuple[Any, Any]]:
+    """What stands in JSON for each member of an enum or a literal, and that member."""
+    members = declared if _is_class(declared, enum.Enum) else typing.get_args(declared)
+    return [(member.value if isinstance(member, enum.Enum) else member, member) for member in members]
 
 
-def _member_hook(members: Iterable[tuple[Any, Any]]) -> Callable[[Any, Any], Any]:
+@cache
+def _member_hook(declared: Any) -> Callable[[Any, Any], Any]:
     # By type and value: True == 1, and JSON's true is not its 1.
-    by_value = {(type(value), value): member for value, member in members}
-    words = "one of " + ", ".join(orjson.dumps(value, default=str).decode() for _, value in by_value)
+    by_value = {(type(value), value): member for value, member in _members(declared)}
+    words = _expected_by(declared)
 
     def structure(value: object, _: Any) -> Any:
         try:
@@ -481,7 +582,16 @@ def _messages(error: BaseException, path: Path, raw: object) -> Iterator[tuple[P
         for inner in bare:
             yield from _constructor_messages(inner, path)
     else:
-        yield path, _words(error)
+        yield from _told(error, path, _words)
+
+
+def _told(error: BaseException, path: Path, words_of: Callable[[BaseException], str]) -> Iterator[tuple[Path, str]]:
+    if not isinstance(error, InvalidInput):
+        yield path, words_of(error)
+        return
+    for field, messages in error.field_errors.items():
+        for message in messages:
+            yield path if field == ROOT_FIELD else (*path, field), message
 
 
 def _member(raw: object, name: str) -> object:
@@ -503,9 +613,9 @@ def _constructor_messages(error: BaseException, path: Path) -> Iterator[tuple[Pa
                 attribute.validator(instance, attribute, getattr(instance, attribute.name))
             except Exception as refusal:
                 found = True
-                yield (*path, attribute.name), _constructor_words(refusal)
+                yield from _told(refusal, (*path, attribute.name), _constructor_words)
     if not found:
-        yield path, _constructor_words(error)
+        yield from _told(error, path, _constructor_words)
 
 
 def _instance_under_construction(error: BaseException) -> Any:
@@ -520,8 +630,6 @@ def _instance_under_construction(error: BaseException) -> Any:
 
 
 def _words(error: BaseException) -> str:
-    if isinstance(error, RecursionError):
-        return "Nested too deeply"
     return str(error) if isinstance(error, _Refused) else INVALID
 
 
@@ -532,7 +640,7 @@ def _constructor_words(error: BaseException) -> str:
     refusals of attrs' own validators. Anything else, a ``JSONDecodeError`` or a ``KeyError``, is some code's accident.
     """
     by_attrs = len(error.args) > 1 and isinstance(error.args[1], attrs.Attribute)
-    if by_attrs or (type(error) is ValueError and len(error.args) == 1):
+    if by_attrs or (type(error) is ValueError and len(error.args) == 1 and isinstance(error.args[0], str)):
         return str(error.args[0])
     return _words(error)
 
@@ -545,6 +653,17 @@ def _collected(messages: Iterable[tuple[Path, str]]) -> dict[str, list[str]]:
 
 
 # pydantic and msgspec, where the user has them
+
+
+def _bytes_of(raw: object) -> bytes:
+    try:
+        return orjson.dumps(raw)
+    except TypeError:  # an integer beyond 64 bits out of a query, or more than 254 levels
+        pass
+    try:
+        return json.dumps(raw).encode()
+    except RecursionError:
+        raise InvalidInput(TOO_DEEP) from None
 
 
 def _is_pydantic(declared: Any) -> bool:
@@ -564,11 +683,13 @@ def _by_pydantic(declared: Any) -> Structure:
     def structure(raw: object) -> Any:
         try:
             # As JSON, since there strict still means that a date is written as text.
-            return adapter.validate_json(orjson.dumps(raw), strict=True)
+            return adapter.validate_json(_bytes_of(raw), strict=True)
         except pydantic.ValidationError as error:
             if error.error_count() > MAX_ERRORS:
                 raise InvalidInput(f"More than {MAX_ERRORS} values are invalid") from None
             found = error.errors(include_url=False, include_context=False, include_input=False)
+            if found[0]["type"] == "json_invalid":  # ours is valid, but for the 200 levels where pydantic stops
+                raise InvalidInput(TOO_DEEP) from None
             messages = ((tuple(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")) for item in found)
             raise InvalidInput(_collected(messages)) from None
 
@@ -579,16 +700,19 @@ def _pydantic_fields(declared: Any) -> FieldTypes:
     fields = getattr(declared, "model_fields", None) or getattr(declared, "__pydantic_fields__", None) or {}
     hints: dict[str, Any] = {}
     for name, field in fields.items():
-        hints[field.validation_alias if isinstance(field.validation_alias, str) else name] = field.annotation
+        for key in (name, field.validation_alias):  # by which of them, the model's own settings say
+            if isinstance(key, str):
+                hints[key] = field.annotation
     return lambda name: hints.get(name, Any)
 
 
 def _is_msgspec(declared: Any) -> bool:
     msgspec = sys.modules.get("msgspec")
-    return msgspec is not None and _is_class(declared, msgspec.Struct)
+    return msgspec is not None and _is_class(typing.get_origin(declared) or declared, msgspec.Struct)
 
 
 _MSGSPEC_PATH = re.compile(r" - at `(key in )?\$(?P<path>.*)`$", re.DOTALL)
+_MSGSPEC_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
 
 
 def _by_msgspec(declared: Any) -> Structure:
@@ -598,15 +722,25 @@ def _by_msgspec(declared: Any) -> Structure:
 
     def structure(raw: object) -> Any:
         try:
-            return decoder.decode(orjson.dumps(raw))
+            return decoder.decode(_bytes_of(raw))
+        except RecursionError:
+            raise InvalidInput(TOO_DEEP) from None
         except msgspec.ValidationError as error:
-            text = str(error)
-            path = _MSGSPEC_PATH.search(text)
-            dotted = re.sub(r"\[(\d+|\.\.\.)\]", r".\1", path["path"]).strip(".") if path else ""
-            message = _MSGSPEC_PATH.sub("", text)
-            raise InvalidInput({dotted or ROOT_FIELD: [message]}) from None
+            path, message = _msgspec_message(str(error))
+            raise InvalidInput({path or ROOT_FIELD: [message]}) from None
 
     return structure
+
+
+def _msgspec_message(text: str) -> tuple[str, str]:
+    """The dotted path in a message of msgspec, which tells indices but not keys, and the rest of the message."""
+    found = _MSGSPEC_PATH.search(text)
+    path = found["path"].replace("[...]", ".*") if found else ""
+    dotted = re.sub(r"\[(\d+)\]", r".\1", path).strip(".")
+    message = _MSGSPEC_PATH.sub("", text)
+    if missing := _MSGSPEC_MISSING.fullmatch(message):
+        return f"{dotted}.{missing['name']}".strip("."), REQUIRED
+    return dotted, message
 
 
 def _msgspec_fields(declared: Any) -> FieldTypes:

@@ -15,10 +15,16 @@ def _positive_int(_: Limits, attribute: attrs.Attribute[Any], value: object) -> 
         raise ValueError(f"{attribute.name} must be more than 0, not {value}")
 
 
-def _positive_seconds(_: Limits, attribute: attrs.Attribute[Any], value: object) -> None:
+def _seconds(_: Limits, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool):
         raise TypeError(f"{attribute.name} is a number of seconds, not {value!r}")
-    if math.isnan(value) or value <= 0:
+    if math.isnan(value) or value < 0:
+        raise ValueError(f"{attribute.name} must not be less than 0, not {value}")
+
+
+def _positive_seconds(limits: Limits, attribute: attrs.Attribute[Any], value: Any) -> None:
+    _seconds(limits, attribute, value)
+    if value == 0:
         raise ValueError(f"{attribute.name} must be more than 0, not {value}")
 
 
@@ -37,8 +43,12 @@ class Limits:
         chunk_bytes: The largest chunk that ``send`` takes.
         heartbeat_s: How long a stream is idle before a comment says that it is still there.
         stall_s: How long a client may take nothing before its connection is closed.
+        drain_s: How long a handler may go on when the server shuts down, before it is cancelled; hypercorn's
+            ``graceful_timeout`` must be longer.
         lifetime_s: How long a handler may run, or None for as long as it likes.
-        streams: Streams open at once in one worker, or None for any number.
+        streams: Streams open at once in one worker, or None for any number. An action with limits of its own has
+            this number to itself; all others share the app's.
+        streams_per_client: The same for each client, as the app's ``client_key`` tells them apart.
 
     Raises:
         ValueError: A limit is zero, negative or not a number.
@@ -51,5 +61,7 @@ class Limits:
     chunk_bytes: int = attrs.field(default=1024 * 1024, validator=_positive_int)
     heartbeat_s: float = attrs.field(default=15.0, validator=_positive_seconds)
     stall_s: float = attrs.field(default=30.0, validator=_positive_seconds)
+    drain_s: float = attrs.field(default=0.0, validator=_seconds)
     lifetime_s: float | None = attrs.field(default=None, validator=attrs.validators.optional(_positive_seconds))
     streams: int | None = attrs.field(default=None, validator=attrs.validators.optional(_positive_int))
+    streams_per_client: int | None = attrs.field(default=None, validator=attrs.validators.optional(_positive_int))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 from typing import Any
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 import orjson
 from quart import Request
@@ -38,7 +39,8 @@ async def read_input(request: Request, route: dict[str, Any]) -> Any:
     if route:
         if not isinstance(raw, dict):
             raise InvalidInput("Expected an object")
-        raw.update({name: Text(value) if isinstance(value, str) else value for name, value in route.items()})
+        # As text, what JSON has no type for: the converter made a UUID of `<uuid:id>`, and so does the input.
+        raw.update({name: Text(value) if isinstance(value, str | UUID) else value for name, value in route.items()})
     return raw
 
 

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import re
 import sys
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
+from datetime import date, time
 from decimal import Decimal
+from enum import Enum
 from typing import Any, Literal, final
+from uuid import UUID
 
 import attrs
 import orjson
@@ -34,7 +38,12 @@ HEARTBEAT = b":\n\n"
 # Dataclasses go through cattrs like attrs classes do: orjson's own way silently leaves out `_private` fields.
 _OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS
 _PLAIN_TYPES = (dict, list, tuple, str, int, float, bool, type(None))
+_SAID_BY_ORJSON = (date, time, UUID)
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+
+_RESERVED = f"a chunk may not have the keys {DONE_KEY} and {ERROR_KEY}: they end streams"
+_UNSAYABLE = "the chunk cannot be said in JSON"
+_CIRCULAR = f"{_UNSAYABLE}: it holds itself, or is nested too deeply"
 
 
 @final
@@ -79,13 +88,13 @@ def encode_chunk(data: object, limit_bytes: int = sys.maxsize) -> bytes:
     except KeyError:
         hook = _hook_for(cls)
     if hook is not None:
-        data = hook(data)
+        data = _taken_apart_by(hook, data)
     if isinstance(data, dict) and not RESERVED_KEYS.isdisjoint(data):
-        raise ValueError(f"a chunk may not have the keys {DONE_KEY} and {ERROR_KEY}: they end streams")
+        raise ValueError(_RESERVED)
     try:
         text = orjson.dumps(data, _take_apart, _OPTIONS)
-    except TypeError as error:
-        text = _dumps_beyond_orjson(data, error)
+    except TypeError:
+        text = _dumps_beyond_orjson(data)
     if len(text) > limit_bytes:
         raise OversizedChunkError(len(text), limit_bytes)
     return b"data: %b\n\n" % text
@@ -102,8 +111,8 @@ def encode_error(error: ActionError, dialect: Dialect) -> bytes:
     """Encode the frame that says the stream has failed, and how."""
     try:
         text = orjson.dumps(error.as_json())
-    except TypeError as failure:  # lone surrogates in a message, a status beyond 64 bits
-        text = _dumps_beyond_orjson(error.as_json(), failure)
+    except TypeError:  # lone surrogates in a message, a status beyond 64 bits
+        text = _dumps_beyond_orjson(error.as_json())
     if dialect == "marked":
         return b'data: {"%b":%b}\n\n' % (ERROR_KEY.encode(), text)
     return b"event: error\ndata: %b\n\n" % text
@@ -116,35 +125,78 @@ def _hook_for(cls: type) -> Callable[[Any], Any] | None:
         hook = _pydantic_members
     elif "msgspec" in sys.modules and issubclass(cls, sys.modules["msgspec"].Struct):
         hook = sys.modules["msgspec"].to_builtins
+    elif issubclass(cls, Enum):
+        hook = _enum_value
     else:
         hook = _converter.get_unstructure_hook(cls)
     _hooks[cls] = hook
     return hook
 
 
+def _enum_value(member: Enum) -> object:
+    """The value of *member*, taken apart too: orjson would do that, but unseen, and it may have reserved keys."""
+    hook = _hooks[cls] if (cls := member.value.__class__) in _hooks else _hook_for(cls)
+    return member.value if hook is None else hook(member.value)
+
+
 def _pydantic_members(model: Any) -> Any:
     return model.model_dump(mode="json", by_alias=True)
+
+
+def _taken_apart_by(hook: Callable[[Any], Any], value: object) -> Any:
+    try:
+        return hook(value)
+    except RecursionError as error:
+        raise TypeError(_CIRCULAR) from error
+    except ValueError as error:  # as pydantic has it
+        raise TypeError(f"{_UNSAYABLE}: {error}") from error
 
 
 def _take_apart(value: object) -> object:
     """What orjson asks when it meets a value that it does not know, at any depth."""
     hook = _hooks[value.__class__] if value.__class__ in _hooks else _hook_for(value.__class__)
-    plain = value if hook is None else hook(value)
+    plain = value if hook is None else _taken_apart_by(hook, value)
     if plain is value:
-        raise TypeError(f"a {type(value).__qualname__} cannot be sent: JSON has no form for it")
+        raise TypeError(f"{_UNSAYABLE}: it has no form for {type(value).__qualname__}")
     return plain
 
 
-def _dumps_beyond_orjson(data: object, refusal: TypeError) -> bytes:
-    """Encode what JSON can say and orjson will not: keys that are numbers or dates, integers beyond 64 bits, lone
-    surrogates (escaped, as ``JSON.stringify`` does)."""
+def _dumps_beyond_orjson(data: object) -> bytes:
+    """Encode what JSON can say and orjson will not: keys that are numbers, dates or enums, integers beyond 64 bits,
+    lone surrogates (escaped, as ``JSON.stringify`` does), more than 254 levels."""
+    if isinstance(data, dict) and any(isinstance(key, Enum) and key.value in RESERVED_KEYS for key in data):
+        raise ValueError(_RESERVED)
     try:
         return orjson.dumps(data, _take_apart, _OPTIONS | orjson.OPT_NON_STR_KEYS)
     except TypeError:
         pass
     try:
-        text = json.dumps(data, default=_take_apart, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-    except (TypeError, ValueError, RecursionError) as error:
-        cause = refusal.__cause__ or error
-        raise TypeError(f"the chunk cannot be said in JSON: {cause}") from error
+        text = json.dumps(_spelt_out(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except RecursionError as error:
+        raise TypeError(_CIRCULAR) from error
+    except ValueError as error:  # an integer of more digits than Python is willing to write
+        raise TypeError(f"{_UNSAYABLE}: {error}") from error
     return _LONE_SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
+
+
+def _spelt_out(value: object) -> object:
+    """Say *value* in nothing but the types that ``json`` knows, and in the way that orjson would have."""
+    if isinstance(value, dict):
+        return {_spelt_key(key): _spelt_out(member) for key, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelt_out(item) for item in value]
+    if isinstance(value, Enum):
+        return _spelt_out(value.value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, _SAID_BY_ORJSON):
+        return orjson.loads(orjson.dumps(value))
+    return _spelt_out(_take_apart(value))
+
+
+def _spelt_key(key: object) -> object:
+    if key is None or isinstance(key, (str, int, float, Enum, *_SAID_BY_ORJSON)):
+        return _spelt_out(key)
+    raise TypeError(f"{_UNSAYABLE}: {type(key).__qualname__} cannot be a key")

@@ -1,0 +1,10 @@
+"""What must stand around a long stream on quart-trio and hypercorn: the one place that knows their insides.
+
+One file a repair. Each names the fault, touches only versions and attributes that it knows, and where it cannot do its
+work says so once and lets things be as they were.
+"""
+
+from .exchange import Exchange, exchange_of
+from .guard import ServingGuard
+
+__all__ = ["Exchange", "ServingGuard", "exchange_of"]

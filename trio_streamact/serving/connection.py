@@ -1,0 +1,128 @@
+"""The connection behind an ASGI ``send``: whether its client takes anything, and how to be rid of it.
+
+Nothing in the scope leads there. hypercorn passes a bound method of its stream of HTTP, whose ``send`` is one of its
+protocol's, whose ``send`` is one of its TCP server's, which has trio's stream.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import sys
+from contextlib import suppress
+from typing import Any, final
+
+import attrs
+import trio
+
+from .asgi import Send
+
+_TCP_INFO_BYTES_ACKED = struct.Struct("=120xQ")  # `tcpi_bytes_acked`, Linux 4.1 and later
+_TIOCOUTQ = 0x5411  # what a socket has not sent yet; the value of Linux on x86 and ARM
+
+
+@final
+@attrs.frozen
+class Connection:
+    """What of hypercorn serves one exchange.
+
+    Attributes:
+        worker: hypercorn's ``WorkerContext``.
+    """
+
+    worker: Any
+    _http: Any
+    _protocol: Any
+    _server: Any
+
+    @classmethod
+    def behind(cls, send: Send) -> Connection | None:
+        """Find the connection behind *send*; None under another server, in a test, or behind a wrapper."""
+        http = getattr(send, "__self__", None)
+        protocol = getattr(getattr(http, "send", None), "__self__", None)
+        server = getattr(getattr(protocol, "send", None), "__self__", None)
+        worker = getattr(http, "context", None)
+        if any(not hasattr(worker, name) for name in ("terminate", "terminated")):
+            return None
+        if any(not hasattr(server, name) for name in ("stream", "send_lock")):
+            return None
+        return cls(worker, http, protocol, server)
+
+    @property
+    def is_multiplexed(self) -> bool:
+        """Whether other exchanges share the connection, as on HTTP/2."""
+        return hasattr(self._protocol, "stream_buffers")
+
+    @property
+    def protocol(self) -> Any:
+        """hypercorn's protocol of this connection."""
+        return self._protocol
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether a write of the connection, which nothing can cancel, is under way."""
+        return bool(self._server.send_lock.locked())
+
+    def progress(self) -> object:
+        """A mark that changes whenever the client has taken something of what is being sent."""
+        buffer = getattr(self._protocol, "stream_buffers", {}).get(self._http.stream_id)
+        waiting = len(buffer.buffer) if buffer is not None else 0
+        return waiting, self._acknowledged() if self.is_stuck else None
+
+    async def drop(self) -> None:
+        """End this exchange, whose client takes nothing; its connection too, unless that still moves."""
+        if not self.is_multiplexed or self.is_stuck:
+            self.abort()
+        else:
+            await self.reset()
+
+    def abort(self) -> None:
+        """Close the connection at once, even under a write that hypercorn shields from cancellation."""
+        stream = self._server.stream
+        transport = getattr(stream, "transport_stream", stream)
+        # A reset, so that the kernel does not go on offering what the client did not take.
+        with suppress(OSError, trio.ClosedResourceError):
+            transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        transport.socket.close()
+
+    async def reset(self) -> None:
+        """Reset this exchange's stream of HTTP/2, and leave the others alone."""
+        stream_id = self._http.stream_id
+        with suppress(Exception):  # of h2: the stream, or all of the connection, is closed already
+            self._protocol.connection.reset_stream(stream_id, error_code=8)  # CANCEL, RFC 9113, 7
+            await self._protocol._flush()
+        buffer = self._protocol.stream_buffers.get(stream_id)
+        if buffer is not None:
+            await buffer.close()
+        await self._protocol._close_stream(stream_id)
+
+    def give_up_on_silence(self, after_s: float) -> None:
+        """Have the kernel end the connection when what was sent stays unacknowledged for *after_s*.
+
+        For a peer that has vanished without a word: small writes go on filling the kernel's buffer, so no write ever
+        waits. RFC 5482, "TCP User Timeout Option"; Linux only.
+        """
+        option = getattr(socket, "TCP_USER_TIMEOUT", None)
+        sock = self._socket()
+        if option is not None and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
+            with suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, min(int(after_s * 1000), 2**31 - 1))
+
+    def _acknowledged(self) -> object:
+        sock = self._socket()
+        if sock is None or sys.platform != "linux":
+            return None
+        try:
+            if sock.family == socket.AF_UNIX:
+                import fcntl
+
+                return fcntl.ioctl(sock.fileno(), _TIOCOUTQ, b"\0" * 4)
+            return _TCP_INFO_BYTES_ACKED.unpack(
+                sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES_ACKED.size)
+            )
+        except (OSError, struct.error):
+            return None
+
+    def _socket(self) -> Any:
+        stream = self._server.stream
+        return getattr(getattr(stream, "transport_stream", stream), "socket", None)

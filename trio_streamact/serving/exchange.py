@@ -1,0 +1,141 @@
+"""One exchange of HTTP, between the app and the server: its end, its stalls, its failures."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, final
+
+import attrs
+import trio
+
+from .asgi import Message, Receive, Scope, Send
+from .connection import Connection
+from .worker import Worker, worker_of
+
+SCOPE_KEY = "trio_streamact"
+
+FINISH_S = 1.0
+"""How long a finished response may take to be flushed after its stream was closed, in seconds."""
+
+
+@final
+@attrs.define(eq=False)
+class Exchange:
+    """Stands between the app and the server, and mends what they do to each other.
+
+    Finishing. Fault: on the last ``send`` hypercorn closes its stream, which delivers ``http.disconnect`` while that
+    ``send`` is still running; quart-trio answers by cancelling the very task that is about to close or recycle the
+    connection. HTTP/1.0 and ``Connection: close`` clients never see the end, and no connection ever times out. So a
+    disconnect that comes while the last message is sent waits until it is; not for ever, since on HTTP/2 that ``send``
+    may wait in a buffer that nobody empties once the connection is closed.
+
+    Stalling. Fault: hypercorn shields its writes from cancellation, so a client that takes nothing holds its
+    connection for ever, through ``graceful_timeout`` and all. quart-trio waits in ``receive`` for the whole of an
+    exchange: there, without a task more, an alarm looks at a write that takes long.
+
+    Attributes:
+        connection: The connection, or None where it cannot be found.
+        stalled: Whether the exchange was ended since its client took nothing.
+    """
+
+    _receive: Receive
+    _send: Send
+    connection: Connection | None
+    stalled: bool = attrs.field(default=False, init=False)
+    _stall_s: float = attrs.field(default=math.inf, init=False)
+    _started: bool = attrs.field(default=False, init=False)
+    _sending_since: float | None = attrs.field(default=None, init=False)
+    _finishing: bool = attrs.field(default=False, init=False)
+    _finished: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _alarm: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _mark: tuple[float, object] | None = attrs.field(default=None, init=False)
+
+    @property
+    def worker(self) -> Worker | None:
+        """The worker that serves this exchange, or None where it cannot be found."""
+        return None if self.connection is None else worker_of(self.connection.worker)
+
+    def end_when_stalled(self, stall_s: float) -> None:
+        """From now on, end the exchange when the client takes nothing for *stall_s*, or has vanished."""
+        if self.connection is not None:
+            self._stall_s = stall_s
+            # Later than the alarm, which knows more: the kernel is for peers that have vanished.
+            self.connection.give_up_on_silence(stall_s + self._look_s)
+
+    async def send(self, message: Message) -> None:
+        """Send *message* to the server, under the eye of the alarm."""
+        self._sending_since = trio.current_time()
+        if self._alarm.deadline == math.inf != self._stall_s:
+            self._alarm.deadline = self._sending_since + self._look_s
+        is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        self._started = self._started or message["type"] == "http.response.start"
+        self._finishing = self._finishing or is_last
+        try:
+            await self._send(message)
+        finally:
+            self._sending_since = None
+            if is_last:
+                self._finished.set()
+
+    async def receive(self) -> Message:
+        """Receive from the server, and wake up to look at a write that takes long."""
+        try:
+            message = await self._receive_and_look()
+        except trio.Cancelled:
+            # The server gives up on this exchange, but a write that it shields would go on for ever.
+            self._abort_if_stuck()
+            raise
+        if message["type"] == "http.disconnect":
+            if self._finishing:
+                with trio.move_on_after(FINISH_S):
+                    await self._finished.wait()
+            if self.connection is not None and not self.connection.is_multiplexed:
+                self._abort_if_stuck()
+        return message
+
+    async def _receive_and_look(self) -> Message:
+        while True:
+            self._alarm = trio.CancelScope(deadline=self._alarm.deadline)
+            with self._alarm:
+                return await self._receive()
+            self._alarm.deadline = await self._next_look()
+
+    async def _next_look(self) -> float:
+        """Look at the write that is under way, end the exchange if it is stuck, and say when to look again."""
+        now = trio.current_time()
+        connection, since = self.connection, self._sending_since
+        if connection is None or since is None:
+            self._mark = None
+            return math.inf
+        progress = connection.progress()
+        if self._mark is None or self._mark[1] != progress or self._mark[0] < since:
+            self._mark = now, progress
+        elif now - self._mark[0] >= self._stall_s:
+            self.stalled = True
+            await connection.drop()
+            return math.inf
+        return now + self._look_s
+
+    @property
+    def _look_s(self) -> float:
+        return min(1.0, self._stall_s / 8)
+
+    def _abort_if_stuck(self) -> None:
+        if self._sending_since is not None and self.connection is not None and self.connection.is_stuck:
+            self.connection.abort()
+
+    async def fail(self) -> None:
+        """End the response for a client that would wait for ever.
+
+        Fault: when an exception leaves the app, hypercorn ends nothing on HTTP/2, neither the stream nor the
+        connection.
+        """
+        if self._started and not self._finishing and self.connection is not None and self.connection.is_multiplexed:
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_S):
+                await self.connection.reset()
+
+
+def exchange_of(scope: Scope | Any) -> Exchange | None:
+    """Give the exchange that *scope* belongs to; None where no guard stands around the app."""
+    exchange: Exchange | None = (scope.get("extensions") or {}).get(SCOPE_KEY)
+    return exchange

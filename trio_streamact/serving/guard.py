@@ -1,0 +1,90 @@
+"""The outermost ASGI wrapper of an app with streams."""
+
+from __future__ import annotations
+
+from typing import final
+
+import attrs
+import trio
+
+from ..causes import parts_of
+from . import flow_control, pipelining
+from .asgi import ASGIApp, Receive, Scope, Send
+from .connection import Connection
+from .exchange import SCOPE_KEY, Exchange
+from .http2 import lift_request_limit
+from .worker import Worker, stop_on_sigterm
+
+WRONG_WORKER = (
+    "this app runs on Trio, and was started on another event loop: "
+    "start hypercorn with `-k trio`, or serve it with hypercorn.trio.serve"
+)
+
+
+@final
+@attrs.define(eq=False)
+class ServingGuard:
+    """Stands around an app, and repairs what can be repaired for all of its exchanges.
+
+    Args:
+        app: The app.
+        sigterm: Whether a SIGTERM to this process is to be a graceful shutdown.
+    """
+
+    app: ASGIApp
+    sigterm: bool = True
+    _worker: Worker | None = attrs.field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        flow_control.repair()
+        pipelining.repair()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not trio.lowlevel.in_trio_task():
+            await _refuse_to_start(scope, receive, send)
+        elif scope["type"] == "http":
+            await self._exchange(scope, receive, send)
+        elif scope["type"] == "lifespan" and self.sigterm:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(stop_on_sigterm, lambda: self._worker)
+                await self.app(scope, receive, send)
+                nursery.cancel_scope.cancel()
+        else:
+            await self.app(scope, receive, send)
+
+    async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = Exchange(receive, send, Connection.behind(send))
+        self._worker = exchange.worker or self._worker
+        lift_request_limit(exchange.connection)
+        scope["extensions"] = {**(scope.get("extensions") or {}), SCOPE_KEY: exchange}
+        try:
+            await self.app(scope, exchange.receive, exchange.send)
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            await self._failed(exchange, error)
+
+    async def _failed(self, exchange: Exchange, error: BaseException) -> None:
+        """An exception leaves the app.
+
+        Fault: hypercorn logs a ``KeyboardInterrupt`` or ``SystemExit`` that leaves a request, and lives on.
+        """
+        parts = parts_of(error)
+        if parts.failure is not None:
+            await exchange.fail()
+        if parts.stop is None or exchange.worker is None:
+            raise error
+        await exchange.worker.stop()
+        if (rest := parts.cancelled or parts.failure) is not None:
+            raise rest
+
+
+async def _refuse_to_start(scope: Scope, receive: Receive, send: Send) -> None:
+    """Say what is wrong in the words that the server shows when it starts.
+
+    Fault: without ``-k trio`` hypercorn starts all the same, warns of its lifespan and answers every request 500.
+    """
+    if scope["type"] != "lifespan":
+        raise RuntimeError(WRONG_WORKER)
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": WRONG_WORKER})
