@@ -1,0 +1,234 @@
+"""What hypercorn does to streams of HTTP/2, and that our repairs hold."""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import psutil
+import pytest
+import trio
+from hypercorn.protocol.h2 import StreamBuffer
+from quart_trio import QuartTrio
+
+from tests.apps import PREFIX, make_app
+from tests.http2 import http2
+from tests.servers import serving, tasks_at_rest, tasks_down_to
+from trio_streamact import Limits, StreamActions
+
+MIB = 2**20
+
+
+async def hypercorn_s_own_pop(self: Any, max_length: int) -> bytes:
+    """What hypercorn 0.18 has; the fault is the comparison."""
+    length = min(len(self.buffer), max_length)
+    data = bytes(self.buffer[:length])
+    del self.buffer[:length]
+    if len(data) < 2**14:
+        await self._paused.set()
+    if len(self.buffer) == 0:
+        await self._is_empty.set()
+    return data
+
+
+async def flooded_bytes(seconds: float) -> tuple[int, int]:
+    """Flood a client that opens no window: bytes that the handler made, and by how much the process grew."""
+    app, journal = make_app(Limits(stall_s=60))
+    async with serving(app) as server:
+        before = await tasks_at_rest()
+        async with http2(server, opens_windows=False) as client:
+            gc.collect()
+            memory = psutil.Process().memory_info().rss
+            await client.request(f"{PREFIX}/flood")
+            await journal.until(started=1)
+            await trio.sleep(seconds)
+            grown = psutil.Process().memory_info().rss - memory
+            assert journal.over == 0
+        await journal.until(over=1, reports=1)
+        await tasks_down_to(before, within_s=2)
+    return journal.reports[0].bytes, grown
+
+
+async def test_hazard_1_a_client_that_opens_no_window_stops_the_handler_and_memory_stays_flat() -> None:
+    made, grown = await flooded_bytes(4.0)
+    assert made < MIB
+    assert grown < 8 * MIB
+
+
+async def test_hazard_1_without_the_repair_the_handler_floods_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The fault as it is, so that the test above is one of the repair."""
+    monkeypatch.setattr(hypercorn_s_own_pop, "repaired", True, raising=False)  # or it would be repaired
+    monkeypatch.setattr(StreamBuffer, "pop", hypercorn_s_own_pop)
+    made, _ = await flooded_bytes(0.5)
+    assert made > 10 * MIB
+
+
+def test_hazard_1_upstream_is_still_what_we_repair() -> None:
+    """Fails once hypercorn compares what remains: then our `pop` can go."""
+    import subprocess
+    import sys
+
+    source = (
+        "import inspect, hypercorn.protocol.h2 as h2\n"
+        "print('len(data) < BUFFER_LOW_WATER' in inspect.getsource(h2.StreamBuffer.pop))"
+    )
+    result = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True, text=True, timeout=30)
+    assert result.stdout.strip() == "True"
+
+
+async def test_a_window_that_is_opened_again_lets_everything_through_in_order() -> None:
+    app, _ = make_app()
+    async with serving(app) as server, http2(server, opens_windows=False) as client:
+        stream_id = await client.request(f"{PREFIX}/burst", body=b'{"count":20000}')
+        while stream_id not in client.ended:
+            await trio.sleep(0.002)
+            await client.open_window(stream_id, 50_000)
+        body = client.bodies[stream_id]
+    assert body.count(b"hello world") == 20_000
+    assert body.endswith(b'data: {"__actions_done":true}\n\n')
+
+
+async def test_siblings_of_a_stream_without_a_window_go_on() -> None:
+    app, journal = make_app(Limits(stall_s=60))
+    async with serving(app) as server, http2(server, opens_windows=False) as client:
+        await client.request(f"{PREFIX}/flood")
+        await client.open_connection_window(10 * MIB)
+        await journal.until(started=1)
+        await trio.sleep(0.2)
+        for _ in range(5):
+            sibling = await client.request(f"{PREFIX}/words", body=b'{"prompt":"a b"}')
+            assert (await client.until_ended(sibling)).count(b"data:") == 3
+
+
+async def test_a_slow_reader_slows_the_handler_on_http2() -> None:
+    app, journal = make_app(Limits(stall_s=60))
+    async with serving(app) as server, http2(server, opens_windows=False) as client:
+        stream_id = await client.request(f"{PREFIX}/flood")
+        for _ in range(20):
+            await trio.sleep(0.02)
+            await client.open_window(stream_id, 10_000)
+        await client.reset(stream_id)
+        await journal.until(reports=1)
+    # What was let through, and no more than the buffers between.
+    assert journal.reports[0].bytes < 65_535 + 20 * 10_000 + MIB
+
+
+async def test_a_reset_of_a_stream_cancels_its_handler_alone() -> None:
+    app, journal = make_app()
+    async with serving(app) as server, http2(server) as client:
+        first = await client.request(f"{PREFIX}/ticks")
+        second = await client.request(f"{PREFIX}/ticks")
+        await client.until(lambda: b"data: 2" in client.bodies[first] and b"data: 2" in client.bodies[second])
+        await client.reset(first)
+        await journal.until(over=1)
+        size = len(client.bodies[second])
+        await client.until(lambda: len(client.bodies[second]) > size + 30)
+        assert journal.over == 1
+
+
+@pytest.mark.parametrize("path", ["/idle", "/ticks", "/flood"])
+@pytest.mark.parametrize("leave", ["close", "reset", "go away"])
+async def test_a_client_of_http2_that_leaves_cancels_the_handler(path: str, leave: str) -> None:
+    app, journal = make_app()
+    async with serving(app) as server:
+        before = await tasks_at_rest()
+        async with http2(server, opens_windows=path != "/flood") as client:
+            stream_id = await client.request(PREFIX + path)
+            await journal.until(started=1)
+            await trio.sleep(0.1)
+            if leave == "reset":
+                await client.reset(stream_id)
+            elif leave == "go away":
+                await client.go_away()
+            else:
+                await client.stream.aclose()
+            with trio.fail_after(0.5):
+                await journal.until(over=1)
+        assert journal.cancelled == 1
+        await tasks_down_to(before, within_s=2)
+
+
+# An exception that leaves the app
+
+
+def app_that_breaks(guarded: bool) -> QuartTrio:
+    app = QuartTrio(__name__)
+    if guarded:
+        StreamActions(app)
+
+    @app.post("/breaks")
+    async def breaks() -> Any:
+        async def body() -> Any:
+            yield b"data: 1\n\n"
+            raise RuntimeError("from inside a body")
+
+        return body(), {"Content-Type": "text/event-stream"}
+
+    return app
+
+
+async def test_hazard_8_an_exception_that_escapes_resets_the_stream() -> None:
+    async with serving(app_that_breaks(guarded=True)) as server, http2(server) as client:
+        stream_id = await client.request("/breaks")
+        await client.until(lambda: stream_id in client.was_reset)
+        again = await client.request("/breaks")
+        await client.until(lambda: again in client.was_reset)
+
+
+async def test_hazard_8_without_the_repair_the_client_waits_for_ever() -> None:
+    """Fails once hypercorn ends the stream itself."""
+    async with serving(app_that_breaks(guarded=False)) as server, http2(server) as client:
+        stream_id = await client.request("/breaks")
+        await client.until(lambda: b"data: 1" in client.bodies[stream_id])
+        await trio.sleep(0.5)
+        assert stream_id not in client.ended | client.was_reset
+        assert not client.is_over
+
+
+# The limit of requests
+
+
+async def open_stream_after_many_requests(app: QuartTrio) -> tuple[bool, bool]:
+    """Whether an open stream still ticks after more requests than a connection may have, and if it got a GOAWAY."""
+    async with serving(app, keep_alive_max_requests=5) as server, http2(server) as client:
+        ticking = await client.request("/ticks", method="GET")
+        await client.until(lambda: b"data: 2" in client.bodies[ticking])
+        for _ in range(10):
+            plain = await client.request("/plain", method="GET")
+            with trio.move_on_after(0.3):
+                await client.until_ended(plain)
+            if client.went_away:
+                break
+        size = len(client.bodies[ticking])
+        await trio.sleep(0.3)
+        return len(client.bodies[ticking]) > size, client.went_away
+
+
+def app_that_ticks(guarded: bool) -> QuartTrio:
+    app = QuartTrio(__name__)
+    if guarded:
+        StreamActions(app)
+
+    @app.get("/ticks")
+    async def ticks() -> Any:
+        async def body() -> Any:
+            for tick in range(1000):
+                yield b"data: %d\n\n" % tick
+                await trio.sleep(0.02)
+
+        return body(), {"Content-Type": "text/event-stream"}
+
+    @app.get("/plain")
+    async def plain() -> str:
+        return "plain"
+
+    return app
+
+
+async def test_hazard_9_a_stream_outlives_the_limit_of_requests() -> None:
+    assert await open_stream_after_many_requests(app_that_ticks(guarded=True)) == (True, False)
+
+
+async def test_hazard_9_without_the_repair_the_stream_goes_silent() -> None:
+    """Fails once hypercorn lets open streams finish."""
+    assert await open_stream_after_many_requests(app_that_ticks(guarded=False)) == (False, True)

@@ -1,0 +1,132 @@
+"""A client of HTTP/2 with prior knowledge, of which a test decides when it opens its windows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import attrs
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import trio
+
+from tests.servers import DEADLINE_S, Server
+
+
+@attrs.define(eq=False)
+class Http2Client:
+    """One connection. What arrives is kept by stream; windows are opened at once, or not at all."""
+
+    stream: trio.SocketStream
+    opens_windows: bool = True
+    bodies: dict[int, bytes] = attrs.field(factory=lambda: defaultdict(bytes))
+    statuses: dict[int, str] = attrs.field(factory=dict)
+    ended: set[int] = attrs.field(factory=set)
+    was_reset: set[int] = attrs.field(factory=set)
+    is_over: bool = False
+    went_away: bool = False
+    _h2: h2.connection.H2Connection = attrs.field(
+        factory=lambda: h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+    )
+    _changed: trio.Event = attrs.field(factory=trio.Event)
+
+    async def start(self) -> None:
+        self._h2.initiate_connection()
+        await self.flush()
+
+    async def flush(self) -> None:
+        if data := self._h2.data_to_send():
+            await self.stream.send_all(data)
+
+    async def request(self, path: str, method: str = "POST", body: bytes = b"") -> int:
+        """Send a request, and give its stream."""
+        stream_id = self._h2.get_next_available_stream_id()
+        headers = [
+            (":method", method),
+            (":path", path),
+            (":scheme", "http"),
+            (":authority", "test"),
+            ("content-type", "application/json"),
+        ]
+        self._h2.send_headers(stream_id, headers, end_stream=not body)
+        if body:
+            self._h2.send_data(stream_id, body, end_stream=True)
+        await self.flush()
+        return stream_id
+
+    async def reset(self, stream_id: int) -> None:
+        self._h2.reset_stream(stream_id, error_code=8)
+        await self.flush()
+
+    async def go_away(self) -> None:
+        self._h2.close_connection()
+        await self.flush()
+
+    async def open_window(self, stream_id: int, size: int) -> None:
+        self._h2.increment_flow_control_window(size)
+        with suppress(h2.exceptions.StreamClosedError):
+            self._h2.increment_flow_control_window(size, stream_id)
+        await self.flush()
+
+    async def open_connection_window(self, size: int) -> None:
+        self._h2.increment_flow_control_window(size)
+        await self.flush()
+
+    async def read(self) -> None:
+        """Read for as long as there is something."""
+        try:
+            async for data in self.stream:
+                for event in self._h2.receive_data(data):
+                    self._take(event)
+                await self.flush()
+                self._tell()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        self.is_over = True
+        self._tell()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        with trio.fail_after(DEADLINE_S):
+            while not condition():
+                await self._changed.wait()
+
+    async def until_ended(self, stream_id: int) -> bytes:
+        """Wait for the proper end of a stream, and give its body."""
+        await self.until(lambda: stream_id in self.ended)
+        return self.bodies[stream_id]
+
+    def _take(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.ResponseReceived():
+                self.statuses[event.stream_id] = dict(event.headers)[":status"]  # type: ignore[index, assignment]
+            case h2.events.DataReceived():
+                self.bodies[event.stream_id] += event.data
+                if self.opens_windows:
+                    self._h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            case h2.events.StreamEnded():
+                self.ended.add(event.stream_id)
+            case h2.events.StreamReset():
+                self.was_reset.add(event.stream_id)
+            case h2.events.ConnectionTerminated():
+                self.went_away = True
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+@asynccontextmanager
+async def http2(server: Server, *, opens_windows: bool = True) -> AsyncIterator[Http2Client]:
+    """Connect; the client reads in the background until the block is left, which closes the connection."""
+    client = Http2Client(await trio.open_tcp_stream(server.host, server.port), opens_windows)
+    async with trio.open_nursery() as nursery:
+        await client.start()
+        nursery.start_soon(client.read)
+        try:
+            yield client
+        finally:
+            await trio.aclose_forcefully(client.stream)
+            nursery.cancel_scope.cancel()
