@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
@@ -51,9 +50,8 @@ async def serving(app: QuartTrio, **settings: Any) -> AsyncIterator[Server]:
         async with trio.open_nursery() as nursery:
             start = partial(serve, app, config, shutdown_trigger=stop.wait)
             binds: list[str] = await nursery.start(start)
-            found = re.search(r":(\d+)$", binds[0])
-            assert found is not None
-            yield Server("127.0.0.1", int(found[1]), stop)
+            host, _, port = binds[0].removeprefix("http://").removeprefix("https://").rpartition(":")
+            yield Server(host, int(port) if port.isdigit() else 0, stop)
             stop.set()
 
 

@@ -1,0 +1,146 @@
+"""Disconnects that nobody announces, or that hypercorn does not see."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psutil
+import pytest
+import trio
+from hypercorn.protocol.h11 import H11Protocol
+
+from tests.apps import PREFIX, make_app
+from tests.servers import RawClient, serving, tasks_at_rest, tasks_down_to
+from trio_streamact import Limits
+
+STRAY = [b"\r\n", b"GET /plain HTTP/1.1\r\nHost: test\r\n\r\n", b"garbage"]
+
+
+def descriptors() -> int:
+    return psutil.Process().num_fds()
+
+
+async def leave_after_stray_bytes(client: RawClient, stray: bytes, reset: bool) -> None:
+    await client.request(f"{PREFIX}/idle")
+    await client.stream.send_all(stray)
+    await client.read_until(b":\n\n")
+    if reset:
+        await client.reset()
+    else:
+        await client.stream.aclose()
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
+@pytest.mark.parametrize("stray", STRAY)
+async def test_hazard_4_a_heartbeat_finds_clients_that_left_behind_stray_bytes_and_nothing_is_left(
+    stray: bytes, reset: bool
+) -> None:
+    app, journal = make_app(Limits(heartbeat_s=0.1))
+    async with serving(app) as server:
+        before, descriptors_before = await tasks_at_rest(), descriptors()
+        clients = [await server.connect() for _ in range(10)]
+        for client in clients:
+            await leave_after_stray_bytes(client, stray, reset)
+        with trio.fail_after(2):
+            await journal.until(over=10)
+        await tasks_down_to(before, within_s=2)
+        assert descriptors() <= descriptors_before
+
+
+async def test_hazard_4_without_the_repair_the_connection_s_task_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails once hypercorn wakes the reader itself."""
+    app, journal = make_app(Limits(heartbeat_s=0.1))
+    original = H11Protocol.handle.original  # type: ignore[attr-defined]
+    monkeypatch.setattr(H11Protocol, "handle", original)
+    async with serving(app) as server:
+        before = await tasks_at_rest()
+        clients = [await server.connect() for _ in range(10)]
+        for client in clients:
+            await leave_after_stray_bytes(client, b"\r\n", reset=False)
+        await journal.until(over=10)
+        with pytest.raises(trio.TooSlowError):
+            await tasks_down_to(before + 9, within_s=0.5)
+
+
+async def test_pipelining_still_works_with_the_repair() -> None:
+    app, journal = make_app()
+    async with serving(app) as server, await server.connect() as client:
+        for _ in range(10):
+            await client.request(f"{PREFIX}/words", body=b'{"prompt":"a"}')
+        await client.request("/plain", method="GET", headers={"Connection": "close"})
+        response = await client.read_all()
+    assert response.count(b"__actions_done") == 10
+    assert response.rstrip().endswith(b"plain")
+    assert journal.over == 10
+
+
+# A peer that vanishes: no FIN, no RST, no acknowledgement. Two hosts and a wire that is cut.
+
+CLIENT_HOST = """
+import socket, sys, time
+client = socket.create_connection(("10.207.0.1", int(sys.argv[1])), timeout=20)
+client.sendall(b"POST {path} HTTP/1.1\\r\\nHost: test\\r\\nContent-Length: 0\\r\\n\\r\\n")
+received = b""
+while b":" not in received.partition(b"\\r\\n\\r\\n")[2]:
+    received += client.recv(4096)
+print("streaming", end="", flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def another_host() -> Iterator[tuple[list[str], list[str]]]:
+    """Make a network namespace with a wire to us, who are 10.207.0.1 there.
+
+    Gives what stands before a command that runs in it, and the command that cuts the wire.
+    """
+    name = f"streamact{os.getpid()}"
+    ours, theirs = f"sa{os.getpid()}a"[:15], f"sa{os.getpid()}b"[:15]
+    ip = shutil.which("ip") or "/sbin/ip"
+
+    def run(*arguments: str) -> None:
+        subprocess.run([ip, *arguments], check=True, capture_output=True, timeout=10)
+
+    try:
+        run("netns", "add", name)
+    except (OSError, subprocess.SubprocessError) as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"this machine makes no network namespaces: {error}")
+    try:
+        run("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", name)
+        run("addr", "add", "10.207.0.1/24", "dev", ours)
+        run("link", "set", ours, "up")
+        run("-n", name, "addr", "add", "10.207.0.2/24", "dev", theirs)
+        run("-n", name, "link", "set", theirs, "up")
+        yield [ip, "netns", "exec", name], [ip, "-n", name, "link", "set", theirs, "down"]
+    finally:
+        subprocess.run([ip, "link", "del", ours], check=False, capture_output=True, timeout=10)
+        subprocess.run([ip, "netns", "del", name], check=False, capture_output=True, timeout=10)
+
+
+async def test_a_peer_that_vanishes_is_found_by_heartbeat_and_stall() -> None:
+    app, journal = make_app(Limits(heartbeat_s=0.3, stall_s=1))
+    with another_host() as (in_namespace, cut_the_wire):
+        async with serving(app, bind=["10.207.0.1:0"]) as server:
+            before = await tasks_at_rest()
+            script = CLIENT_HOST.format(path=f"{PREFIX}/idle")
+            command = [*in_namespace, sys.executable, "-c", script, str(server.port)]
+            process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
+            try:
+                assert process.stdout is not None
+                with trio.fail_after(20):
+                    assert await process.stdout.receive_some() == b"streaming"
+                await trio.run_process(cut_the_wire)
+                assert journal.over == 0
+                with trio.fail_after(6):
+                    await journal.until(over=1)
+                await tasks_down_to(before, within_s=2)
+            finally:
+                process.kill()
+                await process.wait()

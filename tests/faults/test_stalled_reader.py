@@ -1,0 +1,173 @@
+"""A client that takes nothing is ended after ``stall_s``; one that is merely slow is not."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import subprocess
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.apps import PREFIX, Journal, make_app
+from tests.http2 import http2
+from tests.servers import RawClient, Server, serving, tasks_at_rest, tasks_down_to
+from trio_streamact import Limits
+
+STALL_S = 0.5
+LIMITS = Limits(stall_s=STALL_S)
+FLOOD = f"POST {PREFIX}/flood HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+async def ends_as_stalled(journal: Journal) -> None:
+    with trio.fail_after(STALL_S + 2):
+        await journal.until(over=1, reports=1)
+    assert journal.cancelled == 1
+    assert journal.reports[0].outcome == "stalled"
+
+
+async def test_hazard_3_a_stalled_reader_is_ended_and_its_connection_freed() -> None:
+    app, journal = make_app(LIMITS)
+    async with serving(app) as server:
+        before = await tasks_at_rest()
+        async with await server.connect() as client:
+            await client.request(f"{PREFIX}/flood")
+            await ends_as_stalled(journal)
+            await tasks_down_to(before, within_s=2)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[str, str]:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    options = ["-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    command = ["openssl", "req", "-x509", *options, "-keyout", str(key), "-out", str(cert)]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    return str(key), str(cert)
+
+
+async def test_hazard_3_a_stalled_reader_behind_tls_is_ended(certificate: tuple[str, str]) -> None:
+    app, journal = make_app(LIMITS)
+    key, cert = certificate
+    async with serving(app, keyfile=key, certfile=cert) as server:
+        before = await tasks_at_rest()
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        tcp = await trio.open_tcp_stream(server.host, server.port)
+        client = trio.SSLStream(tcp, context, server_hostname="localhost")
+        await client.send_all(FLOOD)
+        await ends_as_stalled(journal)
+        await tasks_down_to(before, within_s=2)
+        await trio.aclose_forcefully(client)
+
+
+async def test_hazard_3_a_stalled_reader_on_a_unix_socket_is_ended(tmp_path: Path) -> None:
+    app, journal = make_app(LIMITS)
+    path = tmp_path / "socket"
+    async with serving(app, bind=[f"unix:{path}"]):
+        before = await tasks_at_rest()
+        client = await trio.open_unix_socket(str(path))
+        await client.send_all(FLOOD)
+        await ends_as_stalled(journal)
+        await tasks_down_to(before, within_s=2)
+        await trio.aclose_forcefully(client)
+
+
+async def test_a_stream_of_http2_without_a_window_is_ended_alone() -> None:
+    app, journal = make_app(LIMITS)
+    async with serving(app) as server, http2(server, opens_windows=False) as client:
+        stalled = await client.request(f"{PREFIX}/flood")
+        await client.open_connection_window(10_000_000)
+        sibling = await client.request(f"{PREFIX}/ticks")
+        await journal.until(reports=1)
+        assert journal.reports[0].outcome == "stalled"
+        await client.until(lambda: stalled in client.was_reset)
+        size = len(client.bodies[sibling])
+        await client.until(lambda: len(client.bodies[sibling]) > size + 30)
+
+
+async def test_a_connection_of_http2_that_takes_no_bytes_is_closed() -> None:
+    app, journal = make_app(LIMITS)
+    async with serving(app) as server:
+        before = await tasks_at_rest()
+        client = await server.connect()
+        await send_http2_flood(client)
+        with trio.fail_after(STALL_S + 2):
+            await journal.until(over=1, reports=1)
+        assert journal.reports[0].outcome == "stalled"
+        await tasks_down_to(before, within_s=2)
+        await trio.aclose_forcefully(client.stream)
+
+
+async def send_http2_flood(client: RawClient) -> None:
+    """Ask for a flood with the widest windows, and read nothing of it."""
+    import h2.config
+    import h2.connection
+    import h2.settings
+
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    connection.initiate_connection()
+    connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+    connection.increment_flow_control_window(2**31 - 1 - 65_535)
+    headers = [(":method", "POST"), (":path", f"{PREFIX}/flood"), (":scheme", "http"), (":authority", "test")]
+    connection.send_headers(1, headers, end_stream=True)
+    await client.stream.send_all(connection.data_to_send())
+
+
+async def read_slowly(server: Server, journal: Journal) -> None:
+    """Read less in `stall_s` than one write is long, for several times `stall_s`."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client = trio.socket.from_stdlib_socket(sock)
+    await client.connect((server.host, server.port))
+    await client.send(FLOOD)
+    for _ in range(60):
+        await trio.sleep(STALL_S / 10)
+        assert await client.recv(2048)
+        assert journal.over == 0
+    client.close()
+
+
+async def test_a_reader_that_is_merely_slow_is_not_ended() -> None:
+    app, journal = make_app(LIMITS)
+    async with serving(app) as server:
+        await read_slowly(server, journal)
+        await journal.until(reports=1)
+    assert journal.reports[0].outcome == "disconnected"
+    assert journal.reports[0].duration_s > 5 * STALL_S
+
+
+async def test_an_idle_stream_is_not_a_stalled_one() -> None:
+    app, journal = make_app(LIMITS)
+    async with serving(app) as server, await server.connect() as client:
+        await client.request(f"{PREFIX}/idle")
+        await journal.until(started=1)
+        await trio.sleep(3 * STALL_S)
+        assert journal.over == 0
+
+
+@pytest.mark.parametrize("stall_s", [60, 0.5])
+async def test_hazard_3_a_stalled_reader_does_not_hold_up_the_shutdown(stall_s: float) -> None:
+    app, _ = make_app(Limits(stall_s=stall_s))
+    with trio.fail_after(4):
+        async with serving(app, graceful_timeout=1) as server:
+            clients = [await server.connect() for _ in range(5)]
+            for client in clients:
+                await client.request(f"{PREFIX}/flood")
+            await trio.sleep(0.3)
+            server.stop()
+    for client in clients:
+        await trio.aclose_forcefully(client.stream)
+
+
+async def test_a_stalled_reader_that_half_closes_frees_its_connection() -> None:
+    app, journal = make_app(Limits(stall_s=60))
+    async with serving(app) as server:
+        before = await tasks_at_rest()
+        async with await server.connect() as client:
+            await client.request(f"{PREFIX}/flood")
+            await journal.until(started=1)
+            await trio.sleep(0.2)
+            await client.stream.send_eof()
+            await journal.until(over=1)
+            await tasks_down_to(before, within_s=2)
