@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, final
 
 import attrs
@@ -32,13 +33,17 @@ class NamedCall:
         """
         if not callable(function):
             raise TypeError(f"{role} must be an async function, not {function!r}")
-        title = f"{role} {getattr(function, '__qualname__', repr(function))}"
-        if inspect.isasyncgenfunction(function):
+        target = function.func if isinstance(function, partial) else function
+        given = function.keywords if isinstance(function, partial) else {}
+        title = f"{role} {getattr(target, '__qualname__', repr(target))}"
+        if inspect.isasyncgenfunction(target):
             raise TypeError(f"{title} is an async generator; send chunks with `await stream.send(...)`, do not yield")
-        if not inspect.iscoroutinefunction(function) and not inspect.iscoroutinefunction(type(function).__call__):
+        if not inspect.iscoroutinefunction(target) and not inspect.iscoroutinefunction(type(target).__call__):
             raise TypeError(f"{title} must be an async function: define it with `async def`")
         names = []
         for parameter in inspect.signature(function).parameters.values():
+            if parameter.name in given:
+                continue
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise TypeError(f"{title}: its arguments come by name, so `{parameter}` can receive none")
             if parameter.name not in allowed:

@@ -11,7 +11,8 @@ import json
 import math
 import re
 import sys
-from collections.abc import Callable
+import typing
+from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
 from datetime import date, time
 from decimal import Decimal
@@ -22,6 +23,7 @@ from uuid import UUID
 import attrs
 import orjson
 from cattrs.preconf.orjson import make_converter
+from typing_extensions import is_typeddict
 
 from .errors import ActionError
 
@@ -58,11 +60,17 @@ class OversizedChunkError(ValueError):
         return f"chunk of {self.size_bytes} bytes; the limit is {self.limit_bytes}"
 
 
+def _is_mapping(cls: Any) -> bool:
+    return issubclass(typing.get_origin(cls) or cls, Mapping) and not is_typeddict(cls)
+
+
 def _make_converter() -> Any:
     # Sets have an order only once they are lists; the rest is what browsers read: base64 has `atob`.
     converter = make_converter(unstruct_collection_overrides={AbstractSet: list})
     converter.register_unstructure_hook(bytes, lambda value: base64.b64encode(value).decode())
     converter.register_unstructure_hook(Decimal, str)
+    # Not cattrs' own hook for orjson: it makes "Color.RED" of an enum that is a key.
+    converter.register_unstructure_hook_factory(_is_mapping, converter.gen_unstructure_mapping)
     return converter
 
 
@@ -148,7 +156,7 @@ def _taken_apart_by(hook: Callable[[Any], Any], value: object) -> Any:
         return hook(value)
     except RecursionError as error:
         raise TypeError(_CIRCULAR) from error
-    except ValueError as error:  # as pydantic has it
+    except (TypeError, ValueError) as error:  # ValueError is how pydantic says it
         raise TypeError(f"{_UNSAYABLE}: {error}") from error
 
 
@@ -197,6 +205,6 @@ def _spelt_out(value: object) -> object:
 
 
 def _spelt_key(key: object) -> object:
-    if key is None or isinstance(key, (str, int, float, Enum, *_SAID_BY_ORJSON)):
-        return _spelt_out(key)
+    if not isinstance(key, dict | list | tuple) and not isinstance(spelt := _spelt_out(key), dict | list):
+        return spelt
     raise TypeError(f"{_UNSAYABLE}: {type(key).__qualname__} cannot be a key")

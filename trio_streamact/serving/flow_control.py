@@ -1,12 +1,16 @@
-"""Backpressure on HTTP/2.
+"""How hypercorn's buffers of HTTP/2 let writers wait.
 
-Fault: hypercorn's ``StreamBuffer.pop`` lets the writer go on when the piece it has just popped is short, instead of
-when what remains is. With the flow-control window at zero every piece is empty, so every write goes through, and a
-client that opens no window fills the server's memory (hundreds of megabytes a second).
+Fault 1: ``StreamBuffer.pop`` lets a writer go on when the piece it has just popped is short, instead of when what
+remains is. With the flow-control window at zero every piece is empty, so every write goes through, and a client that
+opens no window fills the server's memory (hundreds of megabytes a second).
+
+Fault 2: whoever waits for a finished stream to be flushed is woken when its last bytes are popped, before its end is
+sent. At shutdown the last stream of a connection then closes the connection under its own end, and its client waits.
 """
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from hypercorn.protocol import h2
@@ -15,12 +19,24 @@ from .versions import can_repair
 
 
 def repair() -> None:
-    """Make writers wait until what remains is below the low-water mark."""
-    parts = ("pop", "push", "drain")
-    if getattr(h2.StreamBuffer.pop, "repaired", False) or not can_repair("backpressure", h2.StreamBuffer, parts):
+    """Make writers wait until little remains, and until an end is sent."""
+    if getattr(h2.StreamBuffer.pop, "repaired", False):
         return
+    if not can_repair("backpressure on HTTP/2", h2.StreamBuffer, ("pop", "push", "drain", "set_complete")):
+        return
+    if not can_repair("the end of streams of HTTP/2", h2.H2Protocol, ("_send_data", "send_task")):
+        return
+    send_data: Callable[[Any, int], Awaitable[None]] = h2.H2Protocol._send_data
+
+    async def send_data_and_tell(self: Any, stream_id: int) -> None:
+        buffer = self.stream_buffers.get(stream_id)
+        await send_data(self, stream_id)
+        if buffer is not None and stream_id not in self.stream_buffers:
+            await buffer._is_empty.set()  # its end is sent
+
     pop.repaired = True  # type: ignore[attr-defined]
     h2.StreamBuffer.pop = pop  # type: ignore[method-assign]
+    h2.H2Protocol._send_data = send_data_and_tell  # type: ignore[method-assign]
 
 
 async def pop(self: Any, max_length: int) -> bytes:
@@ -29,6 +45,6 @@ async def pop(self: Any, max_length: int) -> bytes:
     del self.buffer[:length]
     if len(self.buffer) < h2.BUFFER_LOW_WATER:
         await self._paused.set()
-    if not self.buffer:
+    if not self.buffer and not self._complete:
         await self._is_empty.set()
     return data
