@@ -4,6 +4,7 @@ from .action import StreamAction, define_stream_action
 from .errors import ActionError, InvalidInput
 from .extension import StreamActions
 from .limits import Limits
+from .rate_limits import rate_limit
 from .reports import StreamReport, stream_ended, stream_opened
 from .stream import Stream
 from .wire import OversizedChunkError
@@ -18,6 +19,7 @@ __all__ = [
     "StreamActions",
     "StreamReport",
     "define_stream_action",
+    "rate_limit",
     "stream_ended",
     "stream_opened",
 ]

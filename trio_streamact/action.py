@@ -27,6 +27,7 @@ from .errors import (
 )
 from .inputs import InputSchema, input_schema
 from .limits import Limits
+from .origins import refuse_cross_site
 from .requests import read_input
 from .room import Room
 from .serving import exchange_of
@@ -46,6 +47,20 @@ Handler = Callable[..., Awaitable[None]]
 ClientKey = Callable[[Request, Mapping[str, Any]], Hashable]
 """Tells clients apart, by the request and the context of the middleware; None is no client in particular."""
 Middleware = Callable[..., Awaitable[Mapping[str, Any] | None]]
+
+
+def remote_address(request: Request, ctx: Mapping[str, Any]) -> Hashable:  # noqa: ARG001 - see ClientKey
+    """Tell clients apart by their address, which behind a proxy is the proxy's."""
+    return request.remote_addr
+
+
+@final
+@attrs.frozen
+class AppPolicy:
+    """What an app says of the clients of all its actions."""
+
+    client_key: ClientKey = remote_address
+    origins: frozenset[str] = frozenset()
 
 
 @final
@@ -73,7 +88,7 @@ class StreamAction:
     dialect: Dialect | None
     handle_server_error: ServerErrorHandler | None
     _room: Room = attrs.field(repr=False)
-    _client_key: ClientKey = attrs.field(repr=False)
+    _app: AppPolicy = attrs.field(repr=False)
     _handler: NamedCall = attrs.field(repr=False)
     _middleware: tuple[NamedCall, ...] = attrs.field(repr=False)
     _schema: InputSchema = attrs.field(repr=False)
@@ -94,6 +109,14 @@ class StreamAction:
             return self._reply(Failed("rejected", too_many_streams()))
         arguments: dict[str, Any] = {"request": quart_request, "metadata": self.metadata}
         try:
+            headers = quart_request.headers
+            refuse_cross_site(
+                quart_request.method,
+                headers.get("Origin"),
+                headers.get("Sec-Fetch-Site"),
+                headers.get("Host", ""),
+                self._app.origins,
+            )
             arguments["input"] = self._schema(await read_input(quart_request, route))
             arguments["ctx"] = await run_middleware(self._middleware, arguments)
         except Exception as error:
@@ -102,7 +125,7 @@ class StreamAction:
             if not is_expected(error):
                 await report_error(_app(), self.name, error)
             return self._reply(Failed("error", told_as(error, self.handle_server_error, internal_error())))
-        client = self._client_key(quart_request, arguments["ctx"])
+        client = self._app.client_key(quart_request, arguments["ctx"])
         return self._reply(partial(self._produce, arguments), client)
 
     async def _produce(self, arguments: dict[str, Any], stream: Stream[Any]) -> None:
@@ -201,7 +224,7 @@ def with_defaults(
     room: Room,
     dialect: Dialect,
     handle_server_error: ServerErrorHandler | None,
-    client_key: ClientKey,
+    app: AppPolicy,
 ) -> StreamActionView:
     """Give a view like *view*, with an app's defaults where its action says nothing."""
     action = view.action
@@ -210,16 +233,11 @@ def with_defaults(
             action,
             limits=action.limits or room.limits,
             room=room if action.limits is None else action._room,
-            client_key=client_key,
+            app=app,
             dialect=action.dialect or dialect,
             handle_server_error=action.handle_server_error or handle_server_error,
         )
     )
-
-
-def remote_address(request: Request, ctx: Mapping[str, Any]) -> Hashable:  # noqa: ARG001 - see ClientKey
-    """Tell clients apart by their address, which behind a proxy is the proxy's."""
-    return request.remote_addr
 
 
 def check_limits(limits: Limits | None) -> Limits | None:
@@ -262,7 +280,7 @@ def _action(handler: Handler, *, declared: Any, **options: Any) -> StreamAction:
         dialect=options["dialect"],
         handle_server_error=options["handle_server_error"],
         room=Room(options["limits"] or Limits()),
-        client_key=remote_address,
+        app=AppPolicy(),
         handler=call,
         middleware=options["middleware"],
         schema=schema,

@@ -10,6 +10,7 @@ from quart_trio import QuartTrio
 
 from .action import (
     ActionOptions,
+    AppPolicy,
     ClientKey,
     Handler,
     StreamActionView,
@@ -22,6 +23,7 @@ from .action import (
 )
 from .errors import ServerErrorHandler
 from .limits import Limits
+from .origins import allowed_origins
 from .room import Room
 from .serving import ServingGuard
 from .wire import Dialect
@@ -53,11 +55,13 @@ class StreamActions:
         handle_server_error: Makes of an unexpected exception what clients may read, unless the action says otherwise.
         client_key: Tells clients apart for ``Limits.streams_per_client``: a function of the request and the
             context that middleware made; the remote address where it is left out.
+        allow_origins: Other sites whose pages may start actions with POST and the like, as browsers write them
+            (``"https://example.com"``), or ``"*"`` for any. What such a page may read is up to CORS.
         sigterm: Whether a SIGTERM to a worker is to be a graceful shutdown, unless somebody listens for it already.
 
     Raises:
         TypeError: The app is no ``QuartTrio``, or an option none that can work.
-        ValueError: There is no such dialect, or the prefix does not begin with a slash.
+        ValueError: There is no such dialect or origin, or the prefix does not begin with a slash.
     """
 
     def __init__(
@@ -69,13 +73,14 @@ class StreamActions:
         dialect: Dialect = "marked",
         handle_server_error: ServerErrorHandler | None = None,
         client_key: ClientKey = remote_address,
+        allow_origins: Iterable[str] = (),
         sigterm: bool = True,
     ) -> None:
         if url_prefix and not url_prefix.startswith("/"):
             raise ValueError(f"url_prefix must begin with a slash, not {url_prefix!r}")
         self._url_prefix = url_prefix.rstrip("/")
         self._room = Room(check_limits(limits) or Limits())
-        self._client_key = client_key
+        self._policy = AppPolicy(client_key, allowed_origins(allow_origins))
         self._sigterm = sigterm
         self._dialect: Dialect = check_dialect(dialect) or "marked"
         self._handle_server_error = check_server_error_handler(handle_server_error)
@@ -117,7 +122,7 @@ class StreamActions:
                 view = cast("StreamActionView", handler)
             else:
                 view = define_stream_action(handler, **options)
-            view = with_defaults(view, self._room, self._dialect, self._handle_server_error, self._client_key)
+            view = with_defaults(view, self._room, self._dialect, self._handle_server_error, self._policy)
             route = Route(self._url_prefix + path, on, view)
             for app in self._apps:
                 self._add(app, route)

@@ -1,0 +1,115 @@
+"""How many streams may be open at once, and what the one too many is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from quart_trio import QuartTrio
+
+from tests.apps import PREFIX, make_app
+from trio_streamact import ActionError, Limits, Stream, StreamActions
+from trio_streamact.room import Room
+from trio_streamact.testing import open_stream
+
+TOO_MANY = {"code": "TOO_MANY_STREAMS", "message": "Too many streams are open", "statusCode": 503, "retryAfter": 5}
+
+
+def test_a_room_without_limits_is_never_full() -> None:
+    room = Room(Limits())
+    assert all(room.enter("one") for _ in range(1000))
+
+
+def test_places_are_counted_in_all_and_for_each_client() -> None:
+    room = Room(Limits(streams=3, streams_per_client=2))
+    assert [room.enter("a") for _ in range(3)] == [True, True, False]
+    assert [room.enter("b") for _ in range(2)] == [True, False]
+    assert room.is_full
+    room.leave("a")
+    assert room.enter("b")
+
+
+def test_no_client_in_particular_is_counted_in_all_alone() -> None:
+    room = Room(Limits(streams_per_client=1))
+    assert all(room.enter(None) for _ in range(10))
+
+
+def test_clients_that_left_are_forgotten() -> None:
+    room = Room(Limits(streams_per_client=2))
+    for client in range(100):
+        room.enter(client)
+        room.leave(client)
+    assert not room._per_client
+
+
+async def test_the_one_too_many_is_told_and_a_place_that_is_free_again_is_given(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    app, journal = make_app(Limits(streams=2))
+    async with open_stream(app, f"{PREFIX}/ticks") as first:
+        await first.next_chunk()
+        async with open_stream(app, f"{PREFIX}/ticks") as second:
+            await second.next_chunk()
+            async with open_stream(app, f"{PREFIX}/words", json={"prompt": "a"}) as third:
+                with pytest.raises(ActionError) as caught:
+                    await third.rest()
+                assert b'"retryAfter":5' in third.body
+            assert caught.value.code == "TOO_MANY_STREAMS"
+        async with open_stream(app, f"{PREFIX}/words", json={"prompt": "a"}) as third:
+            assert await third.rest() == [{"text": "a"}]
+    assert [report.outcome for report in journal.reports] == ["rejected", "disconnected", "done", "disconnected"]
+
+
+async def test_streams_that_never_opened_take_no_place(autojump_clock: trio.testing.MockClock) -> None:
+    app, _ = make_app(Limits(streams=1))
+    for path in ("/private", "/broken", "/mistaken", "/words"):
+        async with open_stream(app, PREFIX + path) as stream:
+            while await stream.next_bytes():
+                pass
+    async with open_stream(app, f"{PREFIX}/words", json={"prompt": "a"}) as stream:
+        assert await stream.rest() == [{"text": "a"}]
+
+
+async def test_each_client_has_its_own_places_by_the_key_of_the_app(autojump_clock: trio.testing.MockClock) -> None:
+    async def who(request: Any) -> dict[str, str]:
+        return {"user": request.headers["X-User"]}
+
+    app = QuartTrio(__name__)
+    actions = StreamActions(app, limits=Limits(streams_per_client=1), client_key=lambda request, ctx: ctx["user"])
+
+    @actions.post("/it", middleware=[who])
+    async def it(stream: Stream[int]) -> None:
+        await stream.send(1)
+        await trio.sleep_forever()
+
+    ada, bob = {"X-User": "ada"}, {"X-User": "bob"}
+    async with open_stream(app, f"{PREFIX}/it", headers=ada) as first:
+        assert await first.next_chunk() == 1
+        async with open_stream(app, f"{PREFIX}/it", headers=bob) as second:
+            assert await second.next_chunk() == 1
+        async with open_stream(app, f"{PREFIX}/it", headers=ada) as third:
+            with pytest.raises(ActionError) as caught:
+                await third.rest()
+            assert caught.value.code == "TOO_MANY_STREAMS"
+
+
+async def test_an_action_with_limits_of_its_own_has_its_places_to_itself(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    app = QuartTrio(__name__)
+    actions = StreamActions(app, limits=Limits(streams=1))
+
+    async def it(stream: Stream[int]) -> None:
+        await stream.send(1)
+        await trio.sleep_forever()
+
+    actions.post("/shared")(it)
+    actions.post("/own", limits=Limits(streams=1))(it)
+    async with open_stream(app, f"{PREFIX}/shared") as first, open_stream(app, f"{PREFIX}/own") as second:
+        assert await first.next_chunk() == await second.next_chunk() == 1
+        async with open_stream(app, f"{PREFIX}/own") as third:
+            with pytest.raises(ActionError) as caught:
+                await third.rest()
+            assert caught.value.as_json() | {"retryAfter": 5} == TOO_MANY

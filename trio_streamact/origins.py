@@ -1,0 +1,66 @@
+"""Whether a request was started by another site's page.
+
+Source: the Fetch standard, "Origin header", and Fetch Metadata (``Sec-Fetch-Site``); both are set by browsers alone,
+and no page can forge them. Who sends neither is no browser, or an old one on a page of plain HTTP, and is let through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import Final
+from urllib.parse import urlsplit
+
+from .errors import ActionError
+
+ANY_ORIGIN: Final = "*"
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def allowed_origins(origins: Iterable[str]) -> frozenset[str]:
+    """Check the *origins* of an app: ``"*"`` for any, or origins as browsers write them, ``"https://example.com"``.
+
+    Raises:
+        ValueError: One of them is no origin.
+    """
+    origins = {origins} if isinstance(origins, str) else set(origins)
+    for origin in origins - {ANY_ORIGIN}:
+        parts = urlsplit(origin)
+        if not parts.scheme or not parts.netloc or parts.path or parts.query:
+            raise ValueError(f"{origin!r} is no origin: write it as browsers do, like https://example.com")
+    return frozenset(origin.lower() for origin in origins)
+
+
+def refuse_cross_site(
+    method: str, origin: str | None, fetch_site: str | None, host: str, allowed: Collection[str]
+) -> None:
+    """Let a request pass if its own site's page started it, an allowed one, or no page at all.
+
+    Args:
+        method: A safe one passes: a page may read nothing of what it did not get by CORS.
+        origin: The ``Origin`` header, or None.
+        fetch_site: The ``Sec-Fetch-Site`` header, or None.
+        host: The ``Host`` header.
+        allowed: What ``allowed_origins`` gave.
+
+    Raises:
+        ActionError: ``CROSS_SITE_REQUEST``, 403.
+    """
+    if method in SAFE_METHODS or ANY_ORIGIN in allowed or (origin or "").lower() in allowed:
+        return
+    if fetch_site in ("same-origin", "none"):  # `none` is the user, by the address bar or a bookmark
+        return
+    if fetch_site is None and (origin is None or _is_at(origin, host)):
+        return
+    raise ActionError("CROSS_SITE_REQUEST", "Another site's page may not do this", 403)
+
+
+def _is_at(origin: str, host: str) -> bool:
+    # By host and port alone: behind a proxy that speaks TLS, the app does not know its own scheme.
+    try:
+        parts = urlsplit(origin)
+        default = _DEFAULT_PORTS.get(parts.scheme)
+        ours = urlsplit(f"//{host}")
+        return (parts.hostname, parts.port or default) == (ours.hostname, ours.port or default)
+    except ValueError:  # a port that is none
+        return False
