@@ -1,0 +1,1 @@
+"""Two small apps in one server: run them with ``make demo``."""

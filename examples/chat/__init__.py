@@ -1,0 +1,1 @@
+"""A chat: the words of an answer, one by one."""

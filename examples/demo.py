@@ -1,0 +1,54 @@
+"""The one app that serves both examples: pages, actions, and a line in the log for every stream that ends."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+from quart import Response, send_file
+from quart_trio import QuartTrio
+
+from trio_streamact import StreamActions, StreamReport, stream_ended
+
+from .chat.chat import ai_chat
+from .chat.model import open_model
+from .progress.progress import process_files
+
+HERE = Path(__file__).parent
+
+log = logging.getLogger(__name__)
+
+
+def create_app() -> QuartTrio:
+    """Make the app; serve it with hypercorn's Trio worker."""
+    app = QuartTrio(__name__, static_folder="static")
+    actions = StreamActions(app)
+    actions.post("/ai-chat")(ai_chat)
+    actions.post("/process-files")(process_files)
+    stream_ended.connect(log_ended, sender=app)
+
+    @app.while_serving
+    async def model() -> AsyncGenerator[None]:
+        async with open_model() as app.config["MODEL"]:
+            yield
+
+    @app.get("/")
+    async def index() -> Response:
+        return await send_file(HERE / "index.html")
+
+    @app.get("/chat")
+    async def chat_page() -> Response:
+        return await send_file(HERE / "chat" / "index.html")
+
+    @app.get("/progress")
+    async def progress_page() -> Response:
+        return await send_file(HERE / "progress" / "index.html")
+
+    return app
+
+
+def log_ended(_: QuartTrio, report: StreamReport) -> None:
+    """Say in the terminal how a stream ended: press Stop, and it says so here at once."""
+    ended = f"{report.outcome} ({report.code})" if report.code else report.outcome
+    log.info("%s: %s after %d chunks, %.1f s", report.action, ended, report.chunks, report.duration_s)

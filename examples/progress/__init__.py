@@ -1,0 +1,1 @@
+"""A progress bar for work that takes a while."""
