@@ -57,6 +57,18 @@ class Http2Client:
         await self.flush()
         return stream_id
 
+    async def upload(self, path: str, body: bytes, part_bytes: int) -> int:
+        """Send a request whose body comes in parts, each for itself, and give its stream."""
+        stream_id = self._h2.get_next_available_stream_id()
+        headers = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "test")]
+        self._h2.send_headers(stream_id, [*headers, ("content-length", str(len(body)))])
+        for start in range(0, len(body), part_bytes):
+            with suppress(h2.exceptions.StreamClosedError):
+                self._h2.send_data(stream_id, body[start : start + part_bytes])
+            await self.flush()
+            await trio.sleep(0.005)
+        return stream_id
+
     async def reset(self, stream_id: int) -> None:
         self._h2.reset_stream(stream_id, error_code=8)
         await self.flush()

@@ -99,7 +99,7 @@ class StreamBody(ResponseBody):
     async def __aenter__(self) -> AsyncIterator[bytes]:
         self._opened_at = trio.current_time()
         if self._exchange is not None:
-            self._exchange.end_when_stalled(self._limits.stall_s)
+            self._exchange.carry_stream(self._limits.stall_s)
         if self._refusal is None:
             self._refusal = self._find_place()
         if self._worker is not None:

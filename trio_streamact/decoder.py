@@ -104,9 +104,8 @@ class EventDecoder:
 
     def _read_field(self, line: bytes) -> None:
         # Bytes that are no UTF-8 become U+FFFD, as the standard's decoder does.
-        name, colon, value = line.decode("utf-8", "replace").partition(":")
-        if colon and value.startswith(" "):
-            value = value[1:]
+        name, _, value = line.decode("utf-8", "replace").partition(":")
+        value = value.removeprefix(" ")
         match name:
             case "data":
                 self._data.append(value)

@@ -25,7 +25,7 @@ from collections.abc import Set as AbstractSet
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
 from functools import cache, partial
-from typing import Any, Literal, final
+from typing import Any, Literal, TypedDict, final
 from uuid import UUID
 
 import attrs
@@ -368,6 +368,7 @@ def _make_strict_converter() -> Any:
     converter.register_structure_hook(float, _as_float)
     for target, read in _READ_FROM_TEXT.items():
         converter.register_structure_hook(target, _from_text(read, _EXPECTED[target]))
+    converter.register_structure_hook_factory(_is_namedtuple, partial(_namedtuple_hook, converter))
     _guard(converter, _is_list, list, "a list")
     _guard(converter, _is_object, dict, "an object", partial(_object_hook, converter))
     _guard(converter, _is_choice, object, None)
@@ -444,7 +445,7 @@ def _object_hook(converter: Any, declared: Any) -> Callable[[Any, Any], Any]:
     base = typing.get_origin(declared) or declared
     hook: Callable[[Any, Any], Any]
     if is_typeddict(base):
-        hook = make_typeddict_structure_fn(declared, converter)
+        hook = make_typeddict_structure_fn(_resolved_typeddict(declared), converter)
     elif attrs.has(base):
         attrs.resolve_types(base)
         hook = make_dict_structure_fn(declared, converter)
@@ -453,6 +454,32 @@ def _object_hook(converter: Any, declared: Any) -> Callable[[Any, Any], Any]:
     else:
         hook = _mapping_hook(converter, declared)
     return hook
+
+
+def _resolved_typeddict(declared: Any) -> Any:
+    """A TypedDict like *declared*, with no annotation that is text: Python does not see a ``NotRequired`` in those."""
+    base = typing.get_origin(declared) or declared
+    members: dict[str, Any] = {}
+    field_type = _field_types_of(declared)
+    for name in base.__annotations__:
+        hint = field_type(name)
+        said: Any = typing.get_origin(hint)
+        if said not in (typing.Required, typing.NotRequired):
+            hint = typing.Required[hint] if name in base.__required_keys__ else typing.NotRequired[hint]
+        members[name] = hint
+    return TypedDict(base.__name__, members)  # type: ignore[operator]  # mypy wants to know the members
+
+
+def _is_namedtuple(declared: Any) -> bool:
+    return _is_class(declared, tuple) and hasattr(declared, "_fields")
+
+
+def _namedtuple_hook(converter: Any, declared: Any) -> Callable[[Any, Any], Any]:
+    # Not the converter's own way: it knows no annotations that are text.
+    hints = typing.get_type_hints(declared, include_extras=True)
+    members = types.GenericAlias(tuple, tuple(hints.get(name, Any) for name in declared._fields))
+    hook = converter.get_structure_hook(members)
+    return lambda value, _: declared(*hook(value, members))
 
 
 def _mapping_hook(converter: Any, declared: Any) -> Callable[[Any, Any], Any]:
@@ -472,16 +499,18 @@ def _guard(
     make: Callable[[Any], Callable[[Any, Any], Any]] | None = None,
 ) -> None:
     """Let cattrs structure what *concerns* names, but only out of an *accepted*: it would take a text for a list."""
-    passing: set[Any] = set()  # types whose inner hook is being looked up just now
-    make = make or partial(converter.get_structure_hook, cache_result=False)
+    passing: set[Any] = set()  # types whose inner hook is being made just now
+    inner_of = make or partial(converter.get_structure_hook, cache_result=False)
 
     def is_guarded(declared: Any) -> bool:
-        return concerns(declared) and declared not in passing
+        return concerns(declared) and (make is not None or declared not in passing)
 
     def guarded(declared: Any) -> Callable[[Any, Any], Any]:
+        if declared in passing:  # it holds itself: this very guard will be there when it is needed
+            return lambda value, _: converter.structure(value, declared)
         passing.add(declared)
         try:
-            inner = make(declared)
+            inner = inner_of(declared)
         finally:
             passing.discard(declared)
 

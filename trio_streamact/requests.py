@@ -63,7 +63,8 @@ async def _read_body(request: Request) -> Any:
 def _encoding(request: Request) -> str:
     name = request.mimetype_params.get("charset", "utf-8")
     try:
-        b"".decode(name)  # Python has codecs, zlib among them, that make no text
+        # Python has codecs, zlib among them, that make no text; but of no bytes, any of them makes some.
+        bytes(4).decode(name)
         charset = codecs.lookup(name).name
     except (LookupError, ValueError):
         charset = "undefined"

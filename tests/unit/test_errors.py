@@ -192,7 +192,12 @@ def test_a_handle_server_error_that_fails_gives_the_fallback_and_a_note_for_the_
 
 
 def test_handle_server_error_sees_no_exception_that_is_none_of_its_business() -> None:
-    def handle(_: Exception) -> ActionError:
-        raise AssertionError
+    seen: list[Exception] = []
 
-    assert told_as(KeyboardInterrupt(), handle, FALLBACK) is FALLBACK
+    def handle(error: Exception) -> ActionError:
+        seen.append(error)
+        return ActionError("MAPPED", "In our words")
+
+    for error in (KeyboardInterrupt(), BaseExceptionGroup("a nursery", [SystemExit()])):
+        assert told_as(error, handle, FALLBACK) is FALLBACK
+    assert seen == []

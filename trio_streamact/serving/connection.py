@@ -28,12 +28,14 @@ class Connection:
 
     Attributes:
         worker: hypercorn's ``WorkerContext``.
+        protocol: Its ``H11Protocol`` or ``H2Protocol``.
+        server: Its ``TCPServer``.
     """
 
     worker: Any
+    protocol: Any
+    server: Any
     _http: Any
-    _protocol: Any
-    _server: Any
 
     @classmethod
     def behind(cls, send: Send) -> Connection | None:
@@ -46,26 +48,21 @@ class Connection:
             return None
         if any(not hasattr(server, name) for name in ("stream", "send_lock")):
             return None
-        return cls(worker, http, protocol, server)
+        return cls(worker, protocol, server, http)
 
     @property
     def is_multiplexed(self) -> bool:
         """Whether other exchanges share the connection, as on HTTP/2."""
-        return hasattr(self._protocol, "stream_buffers")
-
-    @property
-    def protocol(self) -> Any:
-        """hypercorn's protocol of this connection."""
-        return self._protocol
+        return hasattr(self.protocol, "stream_buffers")
 
     @property
     def is_stuck(self) -> bool:
         """Whether a write of the connection, which nothing can cancel, is under way."""
-        return bool(self._server.send_lock.locked())
+        return bool(self.server.send_lock.locked())
 
     def progress(self) -> object:
         """A mark that changes whenever the client has taken something of what is being sent."""
-        buffer = getattr(self._protocol, "stream_buffers", {}).get(self._http.stream_id)
+        buffer = getattr(self.protocol, "stream_buffers", {}).get(self._http.stream_id)
         waiting = len(buffer.buffer) if buffer is not None else 0
         return waiting, self._acknowledged() if self.is_stuck else None
 
@@ -78,7 +75,7 @@ class Connection:
 
     def abort(self) -> None:
         """Close the connection at once, even under a write that hypercorn shields from cancellation."""
-        stream = self._server.stream
+        stream = self.server.stream
         transport = getattr(stream, "transport_stream", stream)
         # A reset, so that the kernel does not go on offering what the client did not take.
         with suppress(OSError, trio.ClosedResourceError):
@@ -89,12 +86,12 @@ class Connection:
         """Reset this exchange's stream of HTTP/2, and leave the others alone."""
         stream_id = self._http.stream_id
         with suppress(Exception):  # of h2: the stream, or all of the connection, is closed already
-            self._protocol.connection.reset_stream(stream_id, error_code=8)  # CANCEL, RFC 9113, 7
-            await self._protocol._flush()
-        buffer = self._protocol.stream_buffers.get(stream_id)
+            self.protocol.connection.reset_stream(stream_id, error_code=8)  # CANCEL, RFC 9113, 7
+            await self.protocol._flush()
+        buffer = self.protocol.stream_buffers.get(stream_id)
         if buffer is not None:
             await buffer.close()
-        await self._protocol._close_stream(stream_id)
+        await self.protocol._close_stream(stream_id)
 
     def give_up_on_silence(self, after_s: float) -> None:
         """Have the kernel end the connection when what was sent stays unacknowledged for *after_s*.
@@ -124,5 +121,5 @@ class Connection:
             return None
 
     def _socket(self) -> Any:
-        stream = self._server.stream
+        stream = self.server.stream
         return getattr(getattr(stream, "transport_stream", stream), "socket", None)

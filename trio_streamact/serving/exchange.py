@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, final
+from typing import Any, Self, final
 
 import attrs
 import trio
 
 from .asgi import Message, Receive, Scope, Send
 from .connection import Connection
+from .send_lock import take_free_lock_at_once
 from .worker import Worker, worker_of
 
 SCOPE_KEY = "trio_streamact"
@@ -55,12 +56,16 @@ class Exchange:
         """The worker that serves this exchange, or None where it cannot be found."""
         return None if self.connection is None else worker_of(self.connection.worker)
 
-    def end_when_stalled(self, stall_s: float) -> None:
-        """From now on, end the exchange when the client takes nothing for *stall_s*, or has vanished."""
+    def carry_stream(self, stall_s: float) -> None:
+        """From now on write at once, and end when the client takes nothing for *stall_s* or has vanished."""
         if self.connection is not None:
+            take_free_lock_at_once(self.connection)
             self._stall_s = stall_s
             # Later than the alarm, which knows more: the kernel is for peers that have vanished.
             self.connection.give_up_on_silence(stall_s + self._look_s)
+
+    def __deepcopy__(self, _: object) -> Self:
+        return self  # hypercorn's ProxyFixMiddleware copies the scope with all that is in it
 
     async def send(self, message: Message) -> None:
         """Send *message* to the server, under the eye of the alarm."""

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from typing import final
 
 import attrs
 import trio
 
 from ..causes import parts_of
-from . import flow_control, pipelining
+from . import flow_control, isolation, pipelining
 from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
 from .exchange import SCOPE_KEY, Exchange
-from .http2 import lift_request_limit
+from .http2 import keep_answered_streams, lift_request_limit, protocol_behind
 from .worker import Worker, stop_on_sigterm
+
+log = logging.getLogger("trio_streamact")
 
 WRONG_WORKER = (
     "this app runs on Trio, and was started on another event loop: "
@@ -34,10 +37,12 @@ class ServingGuard:
     app: ASGIApp
     sigterm: bool = True
     _worker: Worker | None = attrs.field(default=None, init=False)
+    _warned: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
         flow_control.repair()
         pipelining.repair()
+        isolation.repair()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not trio.lowlevel.in_trio_task():
@@ -55,7 +60,11 @@ class ServingGuard:
     async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(receive, send, Connection.behind(send))
         self._worker = exchange.worker or self._worker
-        lift_request_limit(exchange.connection)
+        if (protocol := protocol_behind(send)) is not None:
+            lift_request_limit(protocol)
+            keep_answered_streams(protocol)
+        elif exchange.connection is None:
+            self._warn_once(scope)
         scope["extensions"] = {**(scope.get("extensions") or {}), SCOPE_KEY: exchange}
         try:
             await self.app(scope, exchange.receive, exchange.send)
@@ -63,6 +72,15 @@ class ServingGuard:
             raise
         except BaseException as error:
             await self._failed(exchange, error)
+
+    def _warn_once(self, scope: Scope) -> None:
+        is_test = "_quart._preserve_context" in scope  # in the scopes of Quart's test client
+        if not is_test and not self._warned:
+            self._warned = True
+            log.warning(
+                "The connection behind a request cannot be seen: is another middleware around StreamActions(app)? "
+                "Clients that stall will hold their connections, and a shutdown will cut streams without a word"
+            )
 
     async def _failed(self, exchange: Exchange, error: BaseException) -> None:
         """An exception leaves the app.

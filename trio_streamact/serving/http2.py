@@ -1,17 +1,50 @@
-"""Connections of HTTP/2 that are closed under an open stream.
-
-Fault: behind ``keep_alive_max_requests`` requests (1000 by default) hypercorn closes the connection's state machine;
-the streams that are open then go silent, their handlers run on, and what they write is dropped without a word.
-"""
+"""Connections that carry several requests at once."""
 
 from __future__ import annotations
 
 import math
+from typing import Any, final
 
-from .connection import Connection
+from .asgi import Send
 
 
-def lift_request_limit(connection: Connection | None) -> None:
-    """Let a connection of HTTP/2 carry any number of requests: its limit knows no way to wait for open streams."""
-    if connection is not None and connection.is_multiplexed and hasattr(connection.protocol, "keep_alive_requests"):
-        connection.protocol.keep_alive_requests = -math.inf  # hypercorn counts up from here
+def protocol_behind(send: Send) -> Any:
+    """Give hypercorn's protocol of HTTP/2 or HTTP/3 behind *send*, or None where it is another."""
+    protocol = getattr(getattr(getattr(send, "__self__", None), "send", None), "__self__", None)
+    return protocol if isinstance(getattr(protocol, "streams", None), dict) else None
+
+
+def lift_request_limit(protocol: Any) -> None:
+    """Let a connection carry any number of requests.
+
+    Fault: behind ``keep_alive_max_requests`` requests (1000 by default) hypercorn closes the state machine of a
+    connection of HTTP/2; the streams that are open then go silent, their handlers run on, and what they write is
+    dropped without a word.
+    """
+    if hasattr(protocol, "keep_alive_requests"):
+        protocol.keep_alive_requests = -math.inf  # hypercorn counts up from here
+
+
+def keep_answered_streams(protocol: Any) -> None:
+    """Take what a client still sends behind its response.
+
+    Fault: hypercorn forgets a stream with its response, and fails at the next piece of its request.
+    """
+    if type(protocol.streams) is dict:
+        protocol.streams = _Streams(protocol.streams)
+
+
+@final
+class _Answered:
+    """A stream that has its response: it takes the rest of its request, and does nothing with it."""
+
+    idle = True
+
+    async def handle(self, event: object) -> None:
+        """Drop *event*."""
+
+
+@final
+class _Streams(dict[int, Any]):
+    def __missing__(self, _: int) -> _Answered:
+        return _Answered()

@@ -1,0 +1,72 @@
+"""What one connection does is no other's affair."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+import trio
+from hypercorn.trio.tcp_server import TCPServer
+
+from tests.apps import PREFIX, make_app
+from tests.http2 import http2
+from tests.servers import call, serving
+
+UPLOAD = b"x" * 60_000
+
+
+async def test_a_body_that_goes_on_behind_its_response_harms_nobody() -> None:
+    app, _ = make_app()
+    app.config["MAX_CONTENT_LENGTH"] = 1000
+    async with serving(app) as server, http2(server) as client:
+        ticking = await client.request(f"{PREFIX}/ticks")
+        await client.until(lambda: b"data: 1" in client.bodies[ticking])
+        for _ in range(5):
+            refused = await client.upload(f"{PREFIX}/words", UPLOAD, part_bytes=5000)
+            assert b'"code":"PARSE_ERROR"' in await client.until_ended(refused)
+        size = len(client.bodies[ticking])
+        await client.until(lambda: len(client.bodies[ticking]) > size + 30)
+        assert await call(server, "/plain", method="GET") == b"plain"
+
+
+async def test_a_connection_that_fails_ends_alone_and_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    app, _ = make_app()
+    async with serving(app) as server, http2(server) as client:
+        ticking = await client.request(f"{PREFIX}/ticks")
+        await client.until(lambda: b"data: 1" in client.bodies[ticking])
+        async with await server.connect() as stranger:
+            # A byte above 127 in the path, at which hypercorn's HTTP/2 fails.
+            await send_http2_path(stranger.stream, b"/\xff")
+            with trio.move_on_after(2):
+                await stranger.read_all()
+        size = len(client.bodies[ticking])
+        await client.until(lambda: len(client.bodies[ticking]) > size + 30)
+    assert "Error in a connection" in caplog.text
+    assert [record.levelno for record in caplog.records].count(logging.ERROR) == 1
+
+
+async def test_without_the_repair_such_a_connection_ends_the_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails once hypercorn contains the failures of a connection."""
+    app, _ = make_app()
+    monkeypatch.setattr(TCPServer, "run", TCPServer.run.original)  # type: ignore[attr-defined]
+    with pytest.raises(BaseExceptionGroup) as caught:
+        async with serving(app) as server, await server.connect() as stranger:
+            await send_http2_path(stranger.stream, b"/\xff")
+            with trio.move_on_after(5):
+                await stranger.read_all()
+            await trio.sleep(5)
+    assert caught.value.subgroup(UnicodeDecodeError) is not None
+
+
+async def send_http2_path(stream: trio.SocketStream, path: bytes) -> None:
+    import h2.config
+    import h2.connection
+
+    config = h2.config.H2Configuration(client_side=True, validate_outbound_headers=False, header_encoding=None)
+    connection = h2.connection.H2Connection(config)
+    connection.initiate_connection()
+    headers = [(b":method", b"GET"), (b":path", path), (b":scheme", b"http"), (b":authority", b"test")]
+    connection.send_headers(1, headers, end_stream=True)
+    await stream.send_all(connection.data_to_send())
