@@ -9,6 +9,7 @@ from typing import Any
 import attrs
 import pytest
 import trio
+from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, Token, make_app
 from tests.servers import RawClient, body_of, call, is_complete, serving
@@ -117,7 +118,7 @@ async def test_each_chunk_arrives_before_the_next_is_sent() -> None:
         await client.read_until(b"data: 2\n\n")
 
 
-async def test_a_head_request_answers_the_head_and_runs_nothing() -> None:
+async def test_hazard_14_a_head_request_answers_the_head_and_runs_nothing() -> None:
     app, journal = make_app()
     async with serving(app) as server, await server.connect() as client:
         await client.request(f"{PREFIX}/ticks", method="HEAD", headers={"Connection": "close"})
@@ -191,7 +192,9 @@ async def test_the_keep_alive_timeout_does_not_cut_an_idle_stream() -> None:
     ids=["HTTP/1.0", "Connection: close"],
 )
 @pytest.mark.parametrize("path", [f"{PREFIX}/words", "/plain"])
-async def test_a_connection_that_is_to_be_closed_is_closed(version: str, headers: dict[str, str], path: str) -> None:
+async def test_hazard_2_a_connection_that_is_to_be_closed_is_closed(
+    version: str, headers: dict[str, str], path: str
+) -> None:
     app, _ = make_app()
     async with serving(app) as server, await server.connect() as client:
         method = "GET" if path == "/plain" else "POST"
@@ -199,6 +202,23 @@ async def test_a_connection_that_is_to_be_closed_is_closed(version: str, headers
         await client.request(path, method=method, body=body, version=version, headers=headers)
         response = await client.read_all()
         assert (b"plain" if path == "/plain" else DONE) in response
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_hazard_2_without_the_guard_a_connection_never_closes(version: str) -> None:
+    """Fails once quart-trio leaves the last send alone."""
+    app = QuartTrio(__name__)
+
+    @app.get("/plain")
+    async def plain() -> str:
+        return "plain"
+
+    async with serving(app) as server, await server.connect() as client:
+        await client.request("/plain", method="GET", version=version, headers={"Connection": "close"})
+        await client.read_until(b"plain")
+        with trio.move_on_after(0.5) as waiting:
+            await client.read_all()
+        assert waiting.cancelled_caught
 
 
 async def test_a_connection_that_is_kept_alive_serves_stream_after_stream() -> None:
@@ -211,7 +231,7 @@ async def test_a_connection_that_is_kept_alive_serves_stream_after_stream() -> N
             assert journal.over == n + 1
 
 
-async def test_a_connection_that_is_kept_alive_meets_its_timeout() -> None:
+async def test_hazard_2_a_connection_that_is_kept_alive_meets_its_timeout() -> None:
     app, _ = make_app()
     async with serving(app, keep_alive_timeout=0.2) as server, await server.connect() as client:
         await client.request(f"{PREFIX}/words", body=b'{"prompt":"a"}')
@@ -300,7 +320,7 @@ async def test_others_are_answered_while_a_handler_only_sends() -> None:
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-async def test_an_interrupt_in_a_handler_stops_the_server_and_tells_its_client(
+async def test_hazard_10_an_interrupt_in_a_handler_stops_the_server_and_tells_its_client(
     interrupt: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     app, _ = make_app()

@@ -314,7 +314,7 @@ async def test_a_client_that_leaves_cancels_the_handler_and_waits_for_its_cleanu
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["bare", "in a nursery"])
-async def test_an_error_in_the_cleanup_of_a_cancelled_handler_is_logged(
+async def test_hazard_15_an_error_in_the_cleanup_of_a_cancelled_handler_is_logged(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture, wrapped: bool
 ) -> None:
     async def sleeper() -> None:
@@ -373,7 +373,7 @@ async def test_send_notices_a_cancellation_even_where_it_need_not_wait(autojump_
     assert sent == 0
 
 
-async def test_a_body_entered_in_a_cancelled_scope_leaves_no_nursery_behind(
+async def test_hazard_12_a_body_entered_in_a_cancelled_scope_leaves_no_nursery_behind(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """Whatever awaits between opening the nursery and handing the body over would be cancelled there."""
@@ -407,7 +407,7 @@ async def test_an_interrupt_in_a_handler_surfaces_where_there_is_no_server_to_st
     assert caught.value.subgroup(interrupt) is not None
 
 
-async def test_handlers_that_fail_at_random_moments_are_always_told_of(
+async def test_hazard_5_handlers_that_fail_at_random_moments_are_always_told_of(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The race that an `async with` on the channel loses three times in four."""
@@ -566,7 +566,7 @@ async def test_several_tasks_may_send(autojump_clock: trio.testing.MockClock) ->
 # The request's contexts
 
 
-async def test_the_handler_sees_the_request_and_its_contexts(autojump_clock: trio.testing.MockClock) -> None:
+async def test_hazard_13_the_handler_sees_the_request_and_its_contexts(autojump_clock: trio.testing.MockClock) -> None:
     app = QuartTrio(__name__)
     app.secret_key = "test"
     actions = StreamActions(app)

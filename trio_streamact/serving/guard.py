@@ -7,6 +7,7 @@ from typing import final
 
 import attrs
 import trio
+from hypercorn.trio.tcp_server import TCPServer
 
 from ..causes import parts_of
 from . import flow_control, isolation, pipelining
@@ -14,6 +15,7 @@ from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
 from .exchange import SCOPE_KEY, Exchange
 from .http2 import keep_answered_streams, lift_request_limit, protocol_behind
+from .versions import can_repair
 from .worker import Worker, stop_on_sigterm
 
 log = logging.getLogger("trio_streamact")
@@ -37,9 +39,11 @@ class ServingGuard:
     app: ASGIApp
     sigterm: bool = True
     _worker: Worker | None = attrs.field(default=None, init=False)
+    _reaches: bool = attrs.field(default=False, init=False)
     _warned: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
+        self._reaches = can_repair("what a stream needs of its connection", TCPServer, ("protocol_send", "run"))
         flow_control.repair()
         pipelining.repair()
         isolation.repair()
@@ -58,13 +62,10 @@ class ServingGuard:
             await self.app(scope, receive, send)
 
     async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(receive, send, Connection.behind(send))
+        exchange = Exchange(receive, send, Connection.behind(send) if self._reaches else None)
         self._worker = exchange.worker or self._worker
-        if (protocol := protocol_behind(send)) is not None:
-            lift_request_limit(protocol)
-            keep_answered_streams(protocol)
-        elif exchange.connection is None:
-            self._warn_once(scope)
+        if self._reaches:
+            self._repair_protocol(scope, exchange, send)
         scope["extensions"] = {**(scope.get("extensions") or {}), SCOPE_KEY: exchange}
         try:
             await self.app(scope, exchange.receive, exchange.send)
@@ -72,6 +73,13 @@ class ServingGuard:
             raise
         except BaseException as error:
             await self._failed(exchange, error)
+
+    def _repair_protocol(self, scope: Scope, exchange: Exchange, send: Send) -> None:
+        if (protocol := protocol_behind(send)) is not None:
+            lift_request_limit(protocol)
+            keep_answered_streams(protocol)
+        elif exchange.connection is None:
+            self._warn_once(scope)
 
     def _warn_once(self, scope: Scope) -> None:
         is_test = "_quart._preserve_context" in scope  # in the scopes of Quart's test client
