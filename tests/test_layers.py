@@ -1,9 +1,10 @@
-"""Imports run one way: a module knows those that come before it in ``ORDER``, and none behind it."""
+"""Imports run one way: a module knows those that come before it in ``ORDER``, and none behind it; so in a folder."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,9 @@ ORDER = (
 )
 NOT_YET_BUILT = {"references", "client"}
 
+ORDER_WITHIN = {"inputs": ("declared", "texts", "messages", "foreign", "hooks", "strict", "schema")}
+"""The same within a folder, where one holds; ``__init__`` is behind them all. Elsewhere there are no circles."""
+
 PURE = {"errors", "limits", "wire", "decoder", "inputs", "calls"}
 ALLOWED_IN = {
     "quart": {"requests", "rate_limits", "body", "action", "references", "serving", "extension", "testing"},
@@ -66,15 +70,41 @@ def imported(path: Path, source: str) -> Iterator[tuple[str, ...]]:
             base = package[: len(package) - node.level + 1] if node.level else ()
             name = (*base, *(node.module or "").split(".")) if node.module else base
             # `from . import wire` names a module only behind the `import`.
-            yield from ((*name, alias.name) if name == (ROOT,) else name for alias in node.names)
+            yield from ((*name, alias.name) if name in ((ROOT,), package) else name for alias in node.names)
 
 
 def upward_imports(path: Path, source: str) -> list[str]:
     """What *source* imports of our own that does not come before it."""
     layer = layer_of(path)
-    known = (layer, *ORDER[: ORDER.index(layer)])
-    ours = [name for name in imported(path, source) if name[0] == ROOT]
-    return [".".join(name) for name in ours if len(name) == 1 or name[1] not in known]
+    known = ORDER[: ORDER.index(layer)]
+    beside = known_beside(path)
+
+    def comes_before(name: tuple[str, ...]) -> bool:
+        if len(name) > 1 and name[1] == layer:
+            return beside is None or (len(name) > 2 and name[2] in beside)
+        return len(name) > 1 and name[1] in known
+
+    return [".".join(name) for name in imported(path, source) if name[0] == ROOT and not comes_before(name)]
+
+
+def known_beside(path: Path) -> tuple[str, ...] | None:
+    """The files of its own folder that the file at *path* may know; None where the folder has no order."""
+    order = ORDER_WITHIN.get(layer_of(path))
+    if order is None or path.stem == "__init__":
+        return order
+    return order[: order.index(path.stem)]
+
+
+def imports_within(folder: str) -> dict[str, set[str]]:
+    """The files of *folder* by name, each with those of the folder that it imports."""
+    files = {path: source for path, source in sources().items() if path.parts[0] == folder}
+    names = {path.stem for path in files}
+    found: dict[str, set[str]] = {}
+    for path, source in files.items():
+        beside = [name for name in imported(path, source) if name[:2] == (ROOT, folder)]
+        # Whatever is no file is a name of the folder's own, and so of its `__init__`.
+        found[path.stem] = {name[2] if name[2:] and name[2] in names else "__init__" for name in beside}
+    return found
 
 
 def foreign_imports(path: Path, source: str) -> set[str]:
@@ -87,6 +117,18 @@ def test_every_module_has_its_place() -> None:
 
     assert found | NOT_YET_BUILT == set(ORDER)
     assert len(set(ORDER)) == len(ORDER)
+
+
+@pytest.mark.parametrize("folder", ORDER_WITHIN)
+def test_every_file_of_a_folder_in_order_has_its_place(folder: str) -> None:
+    found = sorted(path.stem for path in sources() if path.parts[0] == folder)
+
+    assert found == sorted((*ORDER_WITHIN[folder], "__init__"))
+
+
+@pytest.mark.parametrize("folder", sorted({path.parts[0] for path in sources() if len(path.parts) > 1}))
+def test_no_imports_within_a_folder_run_in_a_circle(folder: str) -> None:
+    TopologicalSorter(imports_within(folder)).prepare()
 
 
 @pytest.mark.parametrize("path", [path for path in sources() if layer_of(path)], ids=str)
@@ -122,6 +164,17 @@ def test_the_root_imports_neither_the_client_nor_the_tools_for_tests() -> None:
         ("wire.py", "if TYPE_CHECKING:\n    from .body import x", ["trio_streamact.body"]),
         ("serving/guard.py", "from ..body import x", ["trio_streamact.body"]),
         ("serving/guard.py", "from .. import body", ["trio_streamact.body"]),
+        ("serving/guard.py", "from ..body.part import x", ["trio_streamact.body.part"]),
+        ("inputs/texts.py", "from .schema import x", ["trio_streamact.inputs.schema"]),
+        ("inputs/texts.py", "from . import declared, schema", ["trio_streamact.inputs.schema"]),
+        ("inputs/texts.py", "from . import Text", ["trio_streamact.inputs.Text"]),
+        ("inputs/texts.py", "from .texts import x", ["trio_streamact.inputs.texts"]),
+        ("inputs/texts.py", "import trio_streamact.inputs", ["trio_streamact.inputs"]),
+        ("inputs/texts.py", "if TYPE_CHECKING:\n    from .schema import x", ["trio_streamact.inputs.schema"]),
+        ("inputs/texts.py", "from ..requests import x", ["trio_streamact.requests"]),
+        ("inputs/__init__.py", "from .unheard_of import x", ["trio_streamact.inputs.unheard_of"]),
+        ("inputs/__init__.py", "from .schema import x\nfrom ..errors import y", []),
+        ("inputs/texts.py", "from .declared import x\nfrom ..errors import y\nfrom . import declared", []),
         ("wire.py", "from .errors import x\nimport json\nfrom trio_streamact.limits import y", []),
         ("serving/guard.py", "from ..errors import x\nfrom .asgi import y\nfrom . import http2", []),
     ],

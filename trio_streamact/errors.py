@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, final
 
@@ -39,7 +40,6 @@ class ActionError(Exception):
         *,
         retry_after_s: float | None = None,
     ) -> None:
-        super().__init__(code, message, status_code, field_errors)
         if not (isinstance(code, str) and isinstance(message, str)):
             raise TypeError("code and message of an ActionError are strings")
         if not isinstance(status_code, int) or isinstance(status_code, bool):
@@ -49,6 +49,13 @@ class ActionError(Exception):
         self.status_code = status_code
         self.field_errors = _copy_of(field_errors)
         self.retry_after_s = retry_after_s
+        # Our copy: what was given may be an iterator, which is used up by now and which pickle would refuse.
+        super().__init__(code, message, status_code, self.field_errors)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let ``copy`` and ``pickle`` make it anew out of its fields, whatever the ``__init__`` of its class takes."""
+        # An exception's own way calls the class with `args`, which are not what InvalidInput is called with.
+        return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]  # not in typeshed
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"

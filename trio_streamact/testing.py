@@ -14,7 +14,8 @@ from __future__ import annotations
 
 import json as json_module
 import math
-from collections.abc import AsyncIterator, Mapping
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, final
 from urllib.parse import urlencode
@@ -53,8 +54,9 @@ class StreamClient:
         self.headers: dict[str, str] = {}
         self.body = b""
         self._receive = receive
-        self._decoder = EventDecoder()
-        self._events: list[Event] = []
+        # How large a chunk may be is the app's to say, and in a test the app is not a stranger.
+        self._decoder = EventDecoder(max_event_bytes=sys.maxsize)
+        self._events: Iterator[Event] = iter(())
         self._ended: bool = False
         self._error: ActionError | None = None
 
@@ -76,12 +78,7 @@ class StreamClient:
             IncompleteStreamError: The bytes have ended without either.
         """
         while not self._ended:
-            while not self._events:
-                part = await self.next_bytes()
-                if not part:
-                    raise IncompleteStreamError("the bytes ended before the stream said how")
-                self._events += self._decoder.feed(part)
-            event = self._events.pop(0)
+            event = await self._next_event()
             data = json_module.loads(event.data)
             members = data if isinstance(data, dict) else {}
             if event.type == "error" or ERROR_KEY in members:
@@ -94,6 +91,15 @@ class StreamClient:
         if self._error is not None:
             raise self._error
         raise trio.EndOfChannel
+
+    async def _next_event(self) -> Event:
+        # One by one as they are asked for: where the decoder refuses a part, the events before that come first.
+        while (event := next(self._events, None)) is None:
+            part = await self.next_bytes()
+            if not part:
+                raise IncompleteStreamError("the bytes ended before the stream said how")
+            self._events = self._decoder.feed(part)
+        return event
 
     def __aiter__(self) -> AsyncIterator[Any]:
         return self
@@ -112,13 +118,19 @@ class StreamClient:
             IncompleteStreamError: As ``next_chunk`` does, or there were bytes behind the ending.
         """
         chunks = [chunk async for chunk in self]
-        if self._events or await self.next_bytes():
+        if next(self._events, None) is not None or await self.next_bytes():
             raise IncompleteStreamError("there is something behind the end of the stream")
         return chunks
 
 
 def _as_error(members: Mapping[str, Any]) -> ActionError:
-    return ActionError(members["code"], members["message"], members["statusCode"], members.get("fieldErrors"))
+    return ActionError(
+        members["code"],
+        members["message"],
+        members["statusCode"],
+        members.get("fieldErrors"),
+        retry_after_s=members.get("retryAfter"),
+    )
 
 
 @asynccontextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+import pickle
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
@@ -85,6 +87,42 @@ def test_invalid_input_is_a_validation_error_by_field() -> None:
 
 def test_invalid_input_of_one_text_is_about_the_whole_input() -> None:
     assert InvalidInput("Nothing fits").field_errors == {ROOT_FIELD: ["Nothing fits"]}
+
+
+class NoCreditError(ActionError):
+    """An app's own, with an ``__init__`` of its own."""
+
+    def __init__(self, *, missing: int) -> None:
+        super().__init__("NO_CREDIT", f"{missing} more are needed", 402)
+        self.missing = missing
+
+
+def pickled(error: ActionError) -> ActionError:
+    made: ActionError = pickle.loads(pickle.dumps(error))
+    return made
+
+
+@pytest.mark.parametrize("again", [copy.copy, copy.deepcopy, pickled])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ActionError("A", "b"),
+        ActionError("A", "b", 503, {"prompt": ["too long"]}, retry_after_s=2.5),
+        ActionError("A", "b", field_errors={"prompt": (word for word in ("too", "long"))}),
+        InvalidInput({"items.0": ["Field required"]}),
+        InvalidInput("Nothing fits"),
+        NoCreditError(missing=3),
+    ],
+    ids=repr,
+)
+def test_an_action_error_can_be_copied_and_pickled(
+    error: ActionError, again: Callable[[ActionError], ActionError]
+) -> None:
+    made = again(error)
+
+    assert made is not error
+    assert type(made) is type(error)
+    assert (vars(made), made.args, str(made)) == (vars(error), error.args, str(error))
 
 
 @pytest.mark.parametrize(

@@ -10,17 +10,21 @@ import trio.testing
 from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, make_app
-from trio_streamact import ActionError, Stream, StreamActions
-from trio_streamact.testing import IncompleteStreamError, open_stream
+from trio_streamact import ActionError, Limits, Stream, StreamActions
+from trio_streamact.decoder import EventDecoder, OversizedEventError
+from trio_streamact.testing import IncompleteStreamError, StreamClient, open_stream
 
 
-async def test_chunks_can_be_read_one_by_one_and_then_the_rest(autojump_clock: trio.testing.MockClock) -> None:
+async def test_hazard_11_any_number_of_chunks_can_be_read_one_by_one_and_then_the_rest(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
     app, _ = make_app()
-    async with open_stream(app, f"{PREFIX}/words", json={"prompt": "a b c"}) as stream:
+    prompt = [str(n) for n in range(300)]
+    async with open_stream(app, f"{PREFIX}/words", json={"prompt": " ".join(prompt)}) as stream:
         assert stream.status == 200
         assert stream.headers["content-type"] == "text/event-stream"
-        assert await stream.next_chunk() == {"text": "a"}
-        assert await stream.rest() == [{"text": "b"}, {"text": "c"}]
+        assert await stream.next_chunk() == {"text": "0"}
+        assert await stream.rest() == [{"text": text} for text in prompt[1:]]
         with pytest.raises(trio.EndOfChannel):
             await stream.next_chunk()
 
@@ -60,7 +64,7 @@ async def test_both_dialects_are_read(autojump_clock: trio.testing.MockClock, di
         assert caught.value.field_errors == {"prompt": ["Field required"]}
 
 
-async def test_leaving_the_block_is_a_disconnect_and_waits_for_the_handler(
+async def test_hazard_11_leaving_the_block_is_a_disconnect_and_waits_for_the_handler(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     app, journal = make_app()
@@ -87,7 +91,7 @@ async def test_the_app_gets_ahead_by_no_more_than_one_write(autojump_clock: trio
         assert await stream.next_chunk() == 0
 
 
-async def test_a_failing_assert_is_reported_as_it_is(autojump_clock: trio.testing.MockClock) -> None:
+async def test_hazard_11_a_failing_assert_is_reported_as_it_is(autojump_clock: trio.testing.MockClock) -> None:
     app, journal = make_app()
     with pytest.raises(BaseExceptionGroup) as caught:
         async with open_stream(app, f"{PREFIX}/ticks") as stream:
@@ -134,3 +138,26 @@ async def test_functions_before_serving_run_within_test_app(autojump_clock: trio
     async with app.test_app(), open_stream(app, f"{PREFIX}/words", json={"prompt": "a"}) as stream:
         assert await stream.rest() == [{"text": "a"}]
     assert served == [True]
+
+
+async def test_chunks_are_read_however_large_the_app_lets_them_be(autojump_clock: trio.testing.MockClock) -> None:
+    app = QuartTrio(__name__)
+    large = "x" * (EventDecoder().max_event_bytes + 1)
+
+    @StreamActions(app, limits=Limits(chunk_bytes=2 * len(large))).post("/large")
+    async def send_large(stream: Stream[str]) -> None:
+        await stream.send(large)
+
+    async with open_stream(app, f"{PREFIX}/large") as stream:
+        assert await stream.rest() == [large]
+
+
+async def test_events_are_read_before_the_error_that_comes_behind_them() -> None:
+    send, receive = trio.open_memory_channel[bytes](1)
+    client = StreamClient(receive)
+    client._decoder = EventDecoder(max_event_bytes=20)
+    send.send_nowait(b"data: 1\n\ndata: 2\n\ndata: " + b"3" * 20)
+
+    assert [await client.next_chunk(), await client.next_chunk()] == [1, 2]
+    with pytest.raises(OversizedEventError):
+        await client.next_chunk()

@@ -1,0 +1,105 @@
+"""pydantic and msgspec, where the user has them: each makes its own, and its errors become ours."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import orjson
+
+from ..errors import ROOT_FIELD, InvalidInput
+from .declared import FieldTypes, Structure, named
+from .messages import MAX_ERRORS, REQUIRED, TOO_DEEP, TOO_MANY, by_field
+
+
+def by_pydantic(declared: Any) -> Structure:
+    """Have pydantic make *declared*, a model of its own, one of its dataclasses or a ``TypeAdapter``."""
+    import pydantic
+
+    adapter = declared if isinstance(declared, pydantic.TypeAdapter) else pydantic.TypeAdapter(declared)
+
+    def structure(raw: object) -> Any:
+        try:
+            # As JSON, since there strict still means that a date is written as text.
+            return adapter.validate_json(_bytes_of(raw), strict=True)
+        except pydantic.ValidationError as error:
+            if error.error_count() > MAX_ERRORS:
+                raise InvalidInput(TOO_MANY) from None
+            found = error.errors(include_url=False, include_context=False, include_input=False)
+            if found[0]["type"] == "json_invalid":  # ours is valid, but for the 200 levels where pydantic stops
+                raise InvalidInput(TOO_DEEP) from None
+            messages = ((tuple(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")) for item in found)
+            raise InvalidInput(by_field(messages)) from None
+
+    return structure
+
+
+def pydantic_fields(declared: Any) -> FieldTypes:
+    """What a model of pydantic says of its fields."""
+    fields = getattr(declared, "model_fields", None) or getattr(declared, "__pydantic_fields__", None) or {}
+    hints: dict[str, Any] = {}
+    for name, field in fields.items():
+        for key in (name, field.validation_alias):  # by which of them, the model's own settings say
+            if isinstance(key, str):
+                hints[key] = field.annotation
+    return lambda name: hints.get(name, Any)
+
+
+_MSGSPEC_PATH = re.compile(r" - at `(key in )?\$(?P<path>.*)`$", re.DOTALL)
+_MSGSPEC_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
+
+
+def by_msgspec(declared: Any) -> Structure:
+    """Have msgspec make *declared*, a struct of its own; it tells the first error only."""
+    import msgspec
+
+    decoder = msgspec.json.Decoder(declared)
+
+    def structure(raw: object) -> Any:
+        try:
+            return decoder.decode(_bytes_of(raw))
+        except RecursionError:
+            raise InvalidInput(TOO_DEEP) from None
+        except msgspec.ValidationError as error:
+            path, message = _msgspec_message(str(error))
+            raise InvalidInput({path or ROOT_FIELD: [message]}) from None
+
+    return structure
+
+
+def _msgspec_message(text: str) -> tuple[str, str]:
+    """The dotted path in a message of msgspec, which tells indices but not keys, and the rest of the message."""
+    found = _MSGSPEC_PATH.search(text)
+    path = found["path"].replace("[...]", ".*") if found else ""
+    dotted = re.sub(r"\[(\d+)\]", r".\1", path).strip(".")
+    message = _MSGSPEC_PATH.sub("", text)
+    if missing := _MSGSPEC_MISSING.fullmatch(message):
+        return f"{dotted}.{missing['name']}".strip("."), REQUIRED
+    return dotted, message
+
+
+def msgspec_fields(declared: Any) -> FieldTypes:
+    """What a struct of msgspec says of its fields.
+
+    Raises:
+        TypeError: Its annotations cannot be resolved.
+    """
+    import msgspec
+
+    try:
+        hints = {field.encode_name: field.type for field in msgspec.structs.fields(declared)}
+    except Exception as error:
+        raise TypeError(f"{named(declared)} cannot be an input: {error}") from error
+    return lambda name: hints.get(name, Any)
+
+
+def _bytes_of(raw: object) -> bytes:
+    try:
+        return orjson.dumps(raw)
+    except TypeError:  # an integer beyond 64 bits out of a query, or more than 254 levels
+        pass
+    try:
+        return json.dumps(raw).encode()
+    except RecursionError:
+        raise InvalidInput(TOO_DEEP) from None

@@ -1,0 +1,65 @@
+"""A declared input, made ready once: which library makes it, and what its fields ask of texts."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, final
+
+import attrs
+
+from .declared import FieldTypes, Structure, field_types_of, is_known_class, is_msgspec, is_pydantic, named
+from .foreign import by_msgspec, by_pydantic, msgspec_fields, pydantic_fields
+from .strict import by_cattrs
+from .texts import texts_converted
+
+
+@final
+@attrs.frozen
+class InputSchema:
+    """A declared input type, made ready once: raw values in, validated input out.
+
+    Attributes:
+        type: What was declared; ``Any`` lets every value through.
+    """
+
+    type: Any
+    _structure: Structure
+    _field_type: FieldTypes
+
+    def __call__(self, raw: object) -> Any:
+        """Validate *raw*: JSON values, in which ``Text`` may stand at the top or one level down.
+
+        Raises:
+            InvalidInput: *raw* is not what was declared; holds the messages by dotted path.
+        """
+        return self._structure(texts_converted(raw, self._field_type))
+
+
+def input_schema(declared: object) -> InputSchema:
+    """Make the schema of a *declared* input: a type, a schema of pydantic or msgspec, or an object with ``validate``.
+
+    Raises:
+        TypeError: *declared* is none of these, or holds something that cannot be made of JSON.
+    """
+    if declared is Any or declared is object:
+        return InputSchema(Any, lambda raw: raw, lambda _: Any)
+    if is_pydantic(declared):
+        return InputSchema(declared, by_pydantic(declared), pydantic_fields(declared))
+    if is_msgspec(declared):
+        return InputSchema(declared, by_msgspec(declared), msgspec_fields(declared))
+    if not is_known_class(declared) and callable(validate := getattr(declared, "validate", None)):
+        return InputSchema(declared, _by_validate(declared, validate), lambda _: Any)
+    return InputSchema(declared, by_cattrs(declared), field_types_of(declared))
+
+
+def _by_validate(declared: object, validate: Callable[..., Any]) -> Structure:
+    if inspect.iscoroutinefunction(validate):
+        raise TypeError(f"{named(declared)}.validate must be a plain function: input is validated without waiting")
+    try:
+        inspect.signature(validate).bind(object())
+    except ValueError:  # a builtin that does not say what it takes
+        pass
+    except TypeError as error:
+        raise TypeError(f"{named(declared)} cannot be an input: validate(raw) fails: {error}") from None
+    return validate
