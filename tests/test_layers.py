@@ -33,6 +33,7 @@ ORDER = (
     "rate_limits",
     "references",
     "extension",
+    "frames",
     "client",
     "testing",
 )
@@ -41,7 +42,7 @@ NOT_YET_BUILT = {"references", "client"}
 ORDER_WITHIN = {"inputs": ("declared", "texts", "messages", "foreign", "hooks", "strict", "schema")}
 """The same within a folder, where one holds; ``__init__`` is behind them all. Elsewhere there are no circles."""
 
-PURE = {"errors", "limits", "wire", "decoder", "inputs", "calls"}
+PURE = {"errors", "limits", "wire", "decoder", "inputs", "calls", "origins", "frames"}
 ALLOWED_IN = {
     "quart": {"requests", "rate_limits", "body", "action", "references", "serving", "extension", "testing"},
     "hypercorn": {"serving"},

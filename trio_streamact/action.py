@@ -64,7 +64,7 @@ class AppPolicy:
 
 
 @final
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class StreamAction:
     """What is known of a stream action.
 
@@ -119,13 +119,14 @@ class StreamAction:
             )
             arguments["input"] = self._schema(await read_input(quart_request, route))
             arguments["ctx"] = await run_middleware(self._middleware, arguments)
+            client = self._app.client_key(quart_request, arguments["ctx"])
+            hash(client)  # or the counting of streams would raise it, when the head has left
         except Exception as error:
             if isinstance(sole := sole_error(error), TypeError):
                 raise sole from None if sole is error else error
             if not is_expected(error):
                 await report_error(_app(), self.name, error)
             return self._reply(Failed("error", told_as(error, self.handle_server_error, internal_error())))
-        client = self._app.client_key(quart_request, arguments["ctx"])
         return self._reply(partial(self._produce, arguments), client)
 
     async def _produce(self, arguments: dict[str, Any], stream: Stream[Any]) -> None:

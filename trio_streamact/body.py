@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -10,7 +11,8 @@ from typing import Any, final
 import attrs
 import trio
 from blinker import NamedSignal
-from quart import Quart, copy_current_app_context, copy_current_request_context, got_request_exception
+from quart import Quart, got_request_exception
+from quart.globals import app_ctx, request_ctx
 from quart.wrappers.response import ResponseBody
 
 from .causes import parts_of
@@ -85,7 +87,7 @@ class StreamBody(ResponseBody):
         if not isinstance(produce, Failed):
             self._produce = produce
             # The app's context outermost, or the handler would get a `g` of its own.
-            self._run_in_contexts = copy_current_app_context(copy_current_request_context(self._run))
+            self._contexts = _Context(app_ctx.copy()), _Context(request_ctx.copy())
         self._handling = trio.CancelScope()
         self._cut_short_by = Failed("timeout", timeout_error())
         self._outcome: Outcome = "done"
@@ -128,11 +130,13 @@ class StreamBody(ResponseBody):
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
+    @trio.lowlevel.enable_ki_protection  # as in `Exchange.send`
     async def __anext__(self) -> bytes:
         """Give all the frames that wait, as one write; wait for one if there is none."""
         if self._last_taken:
             # Asked for more, so the server has taken the last frame.
-            self._exhausted = True
+            # Not if the client had gone before: a server takes what is sent to nobody, too.
+            self._exhausted = self._exchange is None or not self._exchange.is_over
             raise StopAsyncIteration
         channel = self._channel
         if not channel.is_readable:
@@ -175,7 +179,9 @@ class StreamBody(ResponseBody):
             try:
                 await self._announce(stream_opened, action=self._settings.action)
                 if self._refusal is None:
-                    await self._run_in_contexts()
+                    for_app, for_request = self._contexts
+                    async with for_app, for_request:
+                        await self._run()
                 else:
                     self._end(self._refusal)
             except Exception as error:
@@ -203,6 +209,9 @@ class StreamBody(ResponseBody):
     async def _end_failed(self, error: BaseException) -> None:
         """End the stream with whatever left the handler: errors, someone's wish to stop the server, a cancellation."""
         parts = parts_of(error)
+        if parts.cancelled is not None and trio.current_effective_deadline() != -math.inf:
+            await self._fail(error)  # nobody cancels us: the handler has kept a Cancelled of its own, and raised it
+            return
         if parts.failure is not None:
             # Also beside a cancellation, where nobody can be told: the log is the last to hear of it.
             await self._fail(parts.failure)
@@ -231,7 +240,7 @@ class StreamBody(ResponseBody):
         return StreamReport(
             action=self._settings.action,
             outcome=self._outcome if self._exhausted else self._lost_as(),
-            code=self._code,
+            code=self._code if self._exhausted else None,
             chunks=self._chunks,
             bytes=self._bytes,
             duration_s=trio.current_time() - self._opened_at,
@@ -251,6 +260,21 @@ class StreamBody(ResponseBody):
                 await signal.send_async(self._app, _sync_wrapper=run_inline, **about)
         except Exception:
             self._app.logger.exception("A receiver of %s failed", signal.name)
+
+
+@final
+@attrs.frozen
+class _Context:
+    """A context of Quart's that is left in peace: its teardown functions run also where the client has left."""
+
+    _context: Any
+
+    async def __aenter__(self) -> None:
+        await self._context.__aenter__()
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + REPORTING_S):
+            await self._context.__aexit__(*exc_info)
 
 
 async def report_error(app: Quart, action: str, error: BaseException) -> None:

@@ -96,6 +96,8 @@ class StreamActions:
         if not isinstance(app.extensions.get(EXTENSION), StreamActions):
             app.extensions[EXTENSION] = self
             app.asgi_app = ServingGuard(app.asgi_app, self._sigterm)  # type: ignore[method-assign, assignment, arg-type]
+        if app in self._apps:
+            return
         self._apps.append(app)
         for route in self._routes:
             self._add(app, route)
@@ -113,6 +115,8 @@ class StreamActions:
         """
         if not path.startswith("/"):
             raise ValueError(f"the path of an action must begin with a slash, not {path!r}")
+        if isinstance(methods, str):
+            raise TypeError(f"methods is a list of methods; write [{methods!r}] for a single one")
         on = tuple(method.upper() for method in methods)
 
         def register(handler: Handler | StreamActionView) -> StreamActionView:

@@ -45,7 +45,8 @@ class Limits:
         stall_s: How long a client may take nothing before its connection is closed.
         drain_s: How long a handler may go on when the server shuts down, before it is cancelled; hypercorn's
             ``graceful_timeout`` must be longer.
-        lifetime_s: How long a handler may run, or None for as long as it likes.
+        lifetime_s: How long a handler may run, or None for as long as it likes. One that swallows its cancellation
+            and returns is done.
         streams: Streams open at once in one worker, or None for any number. An action with limits of its own has
             this number to itself; all others share the app's.
         streams_per_client: The same for each client, as the app's ``client_key`` tells them apart.

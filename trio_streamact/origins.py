@@ -61,6 +61,9 @@ def _is_at(origin: str, host: str) -> bool:
         parts = urlsplit(origin)
         default = _DEFAULT_PORTS.get(parts.scheme)
         ours = urlsplit(f"//{host}")
-        return (parts.hostname, parts.port or default) == (ours.hostname, ours.port or default)
+        return parts.hostname is not None and (parts.hostname, parts.port or default) == (
+            ours.hostname,
+            ours.port or default,
+        )
     except ValueError:  # a port that is none
         return False

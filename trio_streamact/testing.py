@@ -26,7 +26,7 @@ from quart_trio import QuartTrio
 
 from .decoder import Event, EventDecoder
 from .errors import ActionError
-from .wire import DONE_KEY, ERROR_KEY
+from .frames import Chunk, read_frame
 
 __all__ = ["IncompleteStreamError", "StreamClient", "open_stream"]
 
@@ -79,15 +79,11 @@ class StreamClient:
         """
         while not self._ended:
             event = await self._next_event()
-            data = json_module.loads(event.data)
-            members = data if isinstance(data, dict) else {}
-            if event.type == "error" or ERROR_KEY in members:
-                self._ended = True
-                self._error = _as_error(data if event.type == "error" else members[ERROR_KEY])
-            elif event.type == "done" or DONE_KEY in members:
-                self._ended = True
-            else:
-                return data
+            frame = read_frame(event)
+            if isinstance(frame, Chunk):
+                return frame.data
+            self._ended = True
+            self._error = frame if isinstance(frame, ActionError) else None
         if self._error is not None:
             raise self._error
         raise trio.EndOfChannel
@@ -121,16 +117,6 @@ class StreamClient:
         if next(self._events, None) is not None or await self.next_bytes():
             raise IncompleteStreamError("there is something behind the end of the stream")
         return chunks
-
-
-def _as_error(members: Mapping[str, Any]) -> ActionError:
-    return ActionError(
-        members["code"],
-        members["message"],
-        members["statusCode"],
-        members.get("fieldErrors"),
-        retry_after_s=members.get("retryAfter"),
-    )
 
 
 @asynccontextmanager

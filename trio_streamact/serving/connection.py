@@ -60,11 +60,29 @@ class Connection:
         """Whether a write of the connection, which nothing can cancel, is under way."""
         return bool(self.server.send_lock.locked())
 
-    def progress(self) -> object:
-        """A mark that changes whenever the client has taken something of what is being sent."""
+    @property
+    def is_over(self) -> bool:
+        """Whether hypercorn has closed the exchange; it drops what is still sent, without a word."""
+        return bool(self._http.closed)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes of this exchange that wait in hypercorn's buffer of HTTP/2."""
         buffer = getattr(self.protocol, "stream_buffers", {}).get(self._http.stream_id)
-        waiting = len(buffer.buffer) if buffer is not None else 0
-        return waiting, self._acknowledged() if self.is_stuck else None
+        return 0 if buffer is None else len(buffer.buffer)
+
+    def progress(self, sent_bytes: int) -> object:
+        """A mark that changes whenever the client has taken something of the *sent_bytes* of this exchange."""
+        taken = sent_bytes - self.waiting_bytes if self.is_multiplexed else None
+        if self.is_multiplexed and not self._has_window():
+            return taken  # what the connection carries for others is no sign
+        return taken, self._acknowledged() if self.is_stuck else None
+
+    def _has_window(self) -> bool:
+        try:
+            return bool(self.protocol.connection.local_flow_control_window(self._http.stream_id) > 0)
+        except Exception:  # of h2: the stream, or all of the connection, is closed already
+            return False
 
     async def drop(self) -> None:
         """End this exchange, whose client takes nothing; its connection too, unless that still moves."""
@@ -103,7 +121,10 @@ class Connection:
         sock = self._socket()
         if option is not None and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             with suppress(OSError):
-                sock.setsockopt(socket.IPPROTO_TCP, option, min(int(after_s * 1000), 2**31 - 1))
+                after_ms = int(min(after_s * 1000, 2**31 - 1))
+                if self.is_multiplexed:  # the longest of all that share it
+                    after_ms = max(after_ms, sock.getsockopt(socket.IPPROTO_TCP, option))
+                sock.setsockopt(socket.IPPROTO_TCP, option, after_ms)
 
     def _acknowledged(self) -> object:
         sock = self._socket()

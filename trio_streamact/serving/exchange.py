@@ -8,7 +8,7 @@ from typing import Any, Self, final
 import attrs
 import trio
 
-from .asgi import Message, Receive, Scope, Send
+from .asgi import Message, Receive, Send
 from .connection import Connection
 from .send_lock import take_free_lock_at_once
 from .worker import Worker, worker_of
@@ -49,12 +49,18 @@ class Exchange:
     _finishing: bool = attrs.field(default=False, init=False)
     _finished: trio.Event = attrs.field(factory=trio.Event, init=False)
     _alarm: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _body_bytes: int = attrs.field(default=0, init=False)
     _mark: tuple[float, object] | None = attrs.field(default=None, init=False)
 
     @property
     def worker(self) -> Worker | None:
         """The worker that serves this exchange, or None where it cannot be found."""
         return None if self.connection is None else worker_of(self.connection.worker)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the server has closed the exchange, so that what is sent now reaches nobody."""
+        return self.connection is not None and self.connection.is_over
 
     def carry_stream(self, stall_s: float) -> None:
         """From now on write at once, and end when the client takes nothing for *stall_s* or has vanished."""
@@ -67,9 +73,17 @@ class Exchange:
     def __deepcopy__(self, _: object) -> Self:
         return self  # hypercorn's ProxyFixMiddleware copies the scope with all that is in it
 
+    def leave_connection(self) -> None:
+        """Leave the connection as it was to what comes next on it."""
+        if self._stall_s != math.inf and self.connection is not None and not self.connection.is_multiplexed:
+            self.connection.give_up_on_silence(0)  # as the system does
+
+    # A Ctrl-C that hits the writer of a stream would cut it without a word; the server's main task gets it instead.
+    @trio.lowlevel.enable_ki_protection
     async def send(self, message: Message) -> None:
         """Send *message* to the server, under the eye of the alarm."""
         self._sending_since = trio.current_time()
+        self._body_bytes += len(message.get("body", b""))
         if self._alarm.deadline == math.inf != self._stall_s:
             self._alarm.deadline = self._sending_since + self._look_s
         is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
@@ -82,6 +96,7 @@ class Exchange:
             if is_last:
                 self._finished.set()
 
+    @trio.lowlevel.enable_ki_protection
     async def receive(self) -> Message:
         """Receive from the server, and wake up to look at a write that takes long."""
         try:
@@ -109,11 +124,13 @@ class Exchange:
         """Look at the write that is under way, end the exchange if it is stuck, and say when to look again."""
         now = trio.current_time()
         connection, since = self.connection, self._sending_since
-        if connection is None or since is None:
+        if connection is None or (since is None and not connection.waiting_bytes):
             self._mark = None
             return math.inf
-        progress = connection.progress()
-        if self._mark is None or self._mark[1] != progress or self._mark[0] < since:
+        progress = connection.progress(self._body_bytes)
+        # On HTTP/1.1 a write that has gone through was taken; on HTTP/2 it may be no further than the server's buffer.
+        went_through = not connection.is_multiplexed and since is not None and self._mark and self._mark[0] < since
+        if self._mark is None or self._mark[1] != progress or went_through:
             self._mark = now, progress
         elif now - self._mark[0] >= self._stall_s:
             self.stalled = True
@@ -140,7 +157,7 @@ class Exchange:
                 await self.connection.reset()
 
 
-def exchange_of(scope: Scope | Any) -> Exchange | None:
+def exchange_of(scope: Any) -> Exchange | None:
     """Give the exchange that *scope* belongs to; None where no guard stands around the app."""
     exchange: Exchange | None = (scope.get("extensions") or {}).get(SCOPE_KEY)
     return exchange

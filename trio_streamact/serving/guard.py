@@ -13,10 +13,10 @@ from ..causes import parts_of
 from . import flow_control, isolation, pipelining
 from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
-from .exchange import SCOPE_KEY, Exchange
+from .exchange import SCOPE_KEY, Exchange, exchange_of
 from .http2 import keep_answered_streams, lift_request_limit, protocol_behind
 from .versions import can_repair
-from .worker import Worker, stop_on_sigterm
+from .worker import stop_on_sigterm
 
 log = logging.getLogger("trio_streamact")
 
@@ -38,7 +38,6 @@ class ServingGuard:
 
     app: ASGIApp
     sigterm: bool = True
-    _worker: Worker | None = attrs.field(default=None, init=False)
     _reaches: bool = attrs.field(default=False, init=False)
     _warned: bool = attrs.field(default=False, init=False)
 
@@ -51,19 +50,28 @@ class ServingGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not trio.lowlevel.in_trio_task():
             await _refuse_to_start(scope, receive, send)
-        elif scope["type"] == "http":
+        elif scope["type"] == "http" and exchange_of(scope) is None:  # else a guard around us does all this
             await self._exchange(scope, receive, send)
         elif scope["type"] == "lifespan" and self.sigterm:
-            async with trio.open_nursery() as nursery:
-                await nursery.start(stop_on_sigterm, lambda: self._worker)
-                await self.app(scope, receive, send)
-                nursery.cancel_scope.cancel()
+            await self._lifespan(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(stop_on_sigterm)
+                await self.app(scope, receive, send)
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            # hypercorn 0.17 takes a group for a failure, even one that is a cancellation and nothing else.
+            if (cancelled := parts_of(group)).stop is None and cancelled.failure is None:
+                await trio.lowlevel.checkpoint_if_cancelled()
+            raise
+
     async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(receive, send, Connection.behind(send) if self._reaches else None)
-        self._worker = exchange.worker or self._worker
+        _ = exchange.worker  # known from now on, to whoever listens for signals
         if self._reaches:
             self._repair_protocol(scope, exchange, send)
         scope["extensions"] = {**(scope.get("extensions") or {}), SCOPE_KEY: exchange}
@@ -73,6 +81,8 @@ class ServingGuard:
             raise
         except BaseException as error:
             await self._failed(exchange, error)
+        finally:
+            exchange.leave_connection()
 
     def _repair_protocol(self, scope: Scope, exchange: Exchange, send: Send) -> None:
         if (protocol := protocol_behind(send)) is not None:

@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Awaitable, Callable
 from typing import Any, final
+from weakref import WeakSet
 
 import attrs
 import trio
@@ -49,6 +50,10 @@ class Worker:
             drain()
 
 
+_serving: WeakSet[Worker] = WeakSet()
+"""The workers of this process that have had a request."""
+
+
 def worker_of(context: Any) -> Worker:
     """Give the worker of hypercorn's *context*, and from its first request on hear of the shutdown.
 
@@ -57,6 +62,7 @@ def worker_of(context: Any) -> Worker:
     worker: Worker | None = getattr(context, "_trio_streamact", None)
     if worker is None:
         worker = context._trio_streamact = Worker(context)
+        _serving.add(worker)
         terminated, heard = context.terminated, worker
 
         async def set_and_drain(set_: Callable[[], Awaitable[None]] = terminated.set) -> None:
@@ -67,13 +73,11 @@ def worker_of(context: Any) -> Worker:
     return worker
 
 
-async def stop_on_sigterm(
-    worker: Callable[[], Worker | None], *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    """Make a SIGTERM to this process a graceful shutdown, for as long as this runs.
+async def stop_on_sigterm(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Make a SIGTERM to this process a graceful shutdown of all its workers, for as long as this runs.
 
-    Not where somebody else listens for it already, nor where Python does not allow to. Without a *worker*, so before
-    the first request, the process dies of it as it would have.
+    Not where somebody else listens for it already, nor where Python does not allow to. Where no worker is known, so
+    before the first request, the process dies of it as it would have.
     """
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
         task_status.started()
@@ -81,8 +85,9 @@ async def stop_on_sigterm(
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         task_status.started()
         async for _ in signals:
-            serving = worker()
-            if serving is None:
+            workers = list(_serving)
+            if not workers:
                 break
-            await serving.stop()
+            for worker in workers:
+                await worker.stop()
     signal.raise_signal(signal.SIGTERM)
