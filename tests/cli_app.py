@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import trio
+from hypercorn.middleware.dispatcher import TrioDispatcherMiddleware
 from quart_trio import QuartTrio
 
 from trio_streamact import Limits, Stream, StreamActions
@@ -46,3 +47,8 @@ async def stops_the_server(stream: Stream[Any]) -> None:
 async def flood(stream: Stream[str]) -> None:
     while True:
         await stream.send("x" * 1000)
+
+
+unused = QuartTrio(f"{__name__}.unused", root_path=".")
+StreamActions(unused)
+two_apps = TrioDispatcherMiddleware({"/unused": unused, "": app})

@@ -11,6 +11,7 @@ import h2.config
 import h2.connection
 import h2.events
 import h2.exceptions
+import h2.settings
 import trio
 
 from tests.servers import DEADLINE_S, Server
@@ -33,7 +34,10 @@ class Http2Client:
     )
     _changed: trio.Event = attrs.field(factory=trio.Event)
 
-    async def start(self) -> None:
+    async def start(self, initial_window: int | None) -> None:
+        if initial_window is not None:
+            values = {h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: initial_window}
+            self._h2.local_settings = h2.settings.Settings(client=True, initial_values=values)
         self._h2.initiate_connection()
         await self.flush()
 
@@ -131,11 +135,13 @@ class Http2Client:
 
 
 @asynccontextmanager
-async def http2(server: Server, *, opens_windows: bool = True) -> AsyncIterator[Http2Client]:
+async def http2(
+    server: Server, *, opens_windows: bool = True, initial_window: int | None = None
+) -> AsyncIterator[Http2Client]:
     """Connect; the client reads in the background until the block is left, which closes the connection."""
     client = Http2Client(await trio.open_tcp_stream(server.host, server.port), opens_windows)
     async with trio.open_nursery() as nursery:
-        await client.start()
+        await client.start(initial_window)
         nursery.start_soon(client.read)
         try:
             yield client

@@ -61,9 +61,7 @@ def _is_at(origin: str, host: str) -> bool:
         parts = urlsplit(origin)
         default = _DEFAULT_PORTS.get(parts.scheme)
         ours = urlsplit(f"//{host}")
-        return parts.hostname is not None and (parts.hostname, parts.port or default) == (
-            ours.hostname,
-            ours.port or default,
-        )
+        same = (parts.hostname, parts.port or default) == (ours.hostname, ours.port or default)
+        return same and parts.hostname is not None  # `null` is an origin, and no host
     except ValueError:  # a port that is none
         return False

@@ -24,9 +24,9 @@ def rate_limit(rate: str, *, key: ClientKey = remote_address, storage: Storage |
     Args:
         rate: As ``limits`` writes it: ``"10/minute"``, ``"100 per 2 hours"``.
         key: Tells clients apart, by the request and the context that earlier middleware made; None is not counted.
-        storage: One of ``limits``, or its address. In memory each worker counts for itself; to count together, share a
-            Redis or the like: ``"redis://..."``. Its calls block, so they are made in a thread. Over one storage, limits
-            of the same rate count together.
+        storage: One of ``limits``, or its address. In memory each worker counts for itself; to count together, share
+            a Redis or the like: ``"redis://..."``. Its calls block, so they are made in a thread. Over one storage,
+            limits of the same rate count together.
 
     Raises:
         ImportError: The extra is not installed.

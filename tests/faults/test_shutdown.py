@@ -6,15 +6,17 @@ import os
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, make_app
 from tests.cli import Cli, hypercorn
 from tests.http2 import http2
 from tests.servers import RawClient, body_of, is_complete, serving
-from trio_streamact import Limits
+from trio_streamact import Limits, StreamActions
 
 GOODBYE = (
     b'data: {"__actions_error":{"code":"SERVER_SHUTDOWN","message":"The server is shutting down","statusCode":503}}\n\n'
@@ -146,3 +148,29 @@ async def test_new_streams_are_refused_while_others_drain() -> None:
         await read_goodbyes([new, old])
         assert journal.started == 1
         assert [report.outcome for report in journal.reports] == ["shutdown", "shutdown"]
+
+
+async def test_an_app_that_is_mounted_under_another_is_told_of_the_shutdown() -> None:
+    inner, journal = make_app()
+    outer = QuartTrio(__name__)
+    inside = outer.asgi_app
+
+    async def mounted(scope: Any, receive: Any, send: Any) -> None:
+        await (inner if scope["type"] == "http" else inside)(scope, receive, send)
+
+    outer.asgi_app = mounted  # type: ignore[method-assign]
+    StreamActions(outer)
+    async with serving(outer) as server, await server.connect() as client:
+        await client.request(f"{PREFIX}/ticks")
+        await client.read_until(b"data: 1\n\n")
+        server.stop()
+        await read_goodbyes([client])
+    assert [report.outcome for report in journal.reports] == ["shutdown"]
+
+
+async def test_a_sigterm_reaches_the_app_that_is_used_of_two_in_one_process() -> None:
+    async with hypercorn("tests.cli_app:two_apps", workers=0) as cli:
+        clients = await open_ticking(cli)
+        cli.signal_master(signal.SIGTERM)
+        await read_goodbyes(clients)
+        assert await cli.exit_s() < 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import socket
 import ssl
 import subprocess
@@ -12,8 +13,8 @@ import trio
 
 from tests.apps import PREFIX, Journal, make_app
 from tests.http2 import http2
-from tests.servers import RawClient, Server, serving, tasks_at_rest, tasks_down_to
-from trio_streamact import Limits
+from tests.servers import RawClient, Server, call, serving, tasks_at_rest, tasks_down_to
+from trio_streamact import Limits, Stream, StreamActions
 
 STALL_S = 0.5
 LIMITS = Limits(stall_s=STALL_S)
@@ -135,6 +136,78 @@ async def test_a_reader_that_is_merely_slow_is_not_ended() -> None:
         await journal.until(reports=1)
     assert journal.reports[0].outcome == "disconnected"
     assert journal.reports[0].duration_s > 5 * STALL_S
+
+
+async def test_a_stream_without_a_stall_limit_works() -> None:
+    app, _ = make_app(Limits(stall_s=math.inf))
+    async with serving(app) as server:
+        assert b"__actions_done" in await call(server, f"{PREFIX}/words", body=b'{"prompt":"a"}')
+
+
+async def test_what_comes_next_on_the_connection_is_not_held_to_the_stream_s_limit() -> None:
+    """A download whose client pauses, on a connection that carried a stream before."""
+    app, _ = make_app(LIMITS)
+
+    @app.get("/download")
+    async def download() -> bytes:
+        return b"x" * 10_000_000
+
+    async with serving(app) as server, await server.connect() as client:
+        await client.request(f"{PREFIX}/words", body=b'{"prompt":"a"}')
+        await client.read_until(b"\r\n0\r\n\r\n")
+        client.received = b""
+        await client.request("/download", method="GET", headers={"Connection": "close"})
+        await client.read_until(b"\r\n\r\n")
+        await trio.sleep(4 * STALL_S)
+        assert len(await client.read_all()) > 10_000_000
+
+
+@pytest.mark.parametrize("heartbeat_s", [0.1, 60])
+async def test_small_chunks_of_http2_do_not_hide_a_client_that_takes_nothing(heartbeat_s: float) -> None:
+    """They fit into the server's buffer for a long time, so no write ever waits."""
+    app, journal = make_app(Limits(stall_s=STALL_S, heartbeat_s=heartbeat_s))
+    async with serving(app) as server, http2(server, opens_windows=False, initial_window=10) as client:
+        stalled = await client.request(f"{PREFIX}/ticks")
+        with trio.fail_after(STALL_S * 2 + 3):
+            await journal.until(reports=1)
+        assert journal.reports[0].outcome == "stalled"
+        await client.until(lambda: stalled in client.was_reset)
+
+
+async def test_a_busy_sibling_does_not_hide_a_client_that_takes_nothing() -> None:
+    app, journal = make_app(LIMITS)
+    async with serving(app) as server, http2(server, opens_windows=False) as client:
+        await client.request(f"{PREFIX}/flood")
+        await client.open_connection_window(100_000_000)
+        sibling = await client.request(f"{PREFIX}/burst", body=b'{"count":2000000}')
+        await client.open_window(sibling, 2**30)
+        with trio.fail_after(STALL_S * 2 + 5):
+            await journal.until(reports=1)
+        assert (journal.reports[0].action, journal.reports[0].outcome) == ("flood", "stalled")
+
+
+@pytest.mark.parametrize("leave", ["stall", "reset", "close"])
+async def test_an_ending_that_nobody_takes_is_not_reported_as_done(leave: str) -> None:
+    app, journal = make_app(LIMITS)
+    actions = StreamActions(app, url_prefix="", limits=LIMITS)
+
+    @actions.post("/returns")
+    async def returns(stream: Stream[str]) -> None:
+        with trio.move_on_after(0.2):
+            while True:
+                await stream.send("x" * 1000)
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.request("/returns")
+        await trio.sleep(0.3)  # the handler has returned, and its ending waits
+        if leave == "reset":
+            await client.reset()
+        elif leave == "close":
+            await client.stream.aclose()
+        await journal.until(reports=1)
+        await trio.aclose_forcefully(client.stream)
+    assert journal.reports[0].outcome == ("stalled" if leave == "stall" else "disconnected")
 
 
 async def test_an_idle_stream_is_not_a_stalled_one() -> None:

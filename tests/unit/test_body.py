@@ -612,6 +612,50 @@ async def test_a_teardown_function_that_fails_after_the_handler_is_logged_and_th
     assert "cannot tear down" in caplog.text
 
 
+@pytest.mark.parametrize("leaves", [False, True])
+async def test_teardown_functions_run_to_their_end_whether_the_client_stays_or_leaves(
+    autojump_clock: trio.testing.MockClock, leaves: bool
+) -> None:
+    app, _ = make_app()
+    closed: list[str] = []
+
+    @app.teardown_request
+    async def teardown_request(_: BaseException | None) -> None:
+        await trio.sleep(0.1)
+        closed.append("request")
+
+    @app.teardown_appcontext
+    async def teardown_app(_: BaseException | None) -> None:
+        await trio.sleep(0.1)
+        closed.append("app")
+
+    path, prompt = ("/ticks", None) if leaves else ("/words", {"prompt": "a"})
+    async with open_stream(app, PREFIX + path, json=prompt) as stream:
+        await stream.next_chunk()
+        assert closed == ["request", "app"], "behind the view"
+        if not leaves:
+            await stream.rest()
+    assert closed == ["request", "app"] * 2, "and behind the handler"
+
+
+async def test_a_cancellation_that_is_nobody_s_is_an_error(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def handler(stream: Stream[Any]) -> None:
+        kept: list[trio.Cancelled] = []
+        await stream.send(1)
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            try:
+                await trio.lowlevel.checkpoint()
+            except trio.Cancelled as cancelled:
+                kept.append(cancelled)
+        raise kept[0]
+
+    assert await ending_of(handler) == ([1], STREAM_ERROR)
+    assert len(errors_in(caplog)) == 1
+
+
 # Reports
 
 

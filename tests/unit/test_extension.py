@@ -105,6 +105,7 @@ def test_the_limits_of_the_app_hold_for_views_that_were_made_without_it() -> Non
         (lambda: StreamActions(limits=5), TypeError),  # type: ignore[arg-type]
         (lambda: StreamActions(dialect="loud"), ValueError),  # type: ignore[arg-type]
         (lambda: StreamActions().post("x"), ValueError),
+        (lambda: StreamActions().route("/x", methods="POST"), TypeError),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(make: Any, error: type[Exception]) -> None:
@@ -135,3 +136,15 @@ async def test_two_extensions_can_share_an_app(autojump_clock: trio.testing.Mock
     for prefix in ("/one", "/two"):
         async with open_stream(app, f"{prefix}/it", json={"prompt": "hi"}) as stream:
             assert await stream.rest() == ["hi"]
+
+
+def test_an_app_that_is_given_twice_is_served_once() -> None:
+    app = QuartTrio(__name__)
+    actions = StreamActions(app)
+
+    @actions.post("/it")
+    async def it(stream: Stream[Any]) -> None: ...
+
+    rules = len(list(app.url_map.iter_rules()))
+    actions.init_app(app)
+    assert len(list(app.url_map.iter_rules())) == rules

@@ -50,6 +50,7 @@ def test_these_pass(method: str, origin: str | None, fetch_site: str | None, hos
         ("DELETE", "https://evil.example", None, "app.example"),
         ("POST", "https://friend.example.evil.example", "cross-site", "app.example"),
         ("POST", "", "", "app.example"),
+        ("POST", "null", None, ""),
     ],
 )
 def test_these_do_not(method: str, origin: str | None, fetch_site: str | None, host: str) -> None:

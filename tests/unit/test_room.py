@@ -112,3 +112,22 @@ async def test_an_action_with_limits_of_its_own_has_its_places_to_itself(
             with pytest.raises(ActionError) as caught:
                 await third.rest()
             assert caught.value.as_json() == TOO_MANY
+
+
+@pytest.mark.parametrize("key", [lambda request, ctx: ctx["user"], lambda request, ctx: []])
+async def test_a_key_that_fails_is_told_before_the_stream_opens(
+    autojump_clock: trio.testing.MockClock, key: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = QuartTrio(__name__)
+
+    @StreamActions(app, limits=Limits(streams_per_client=1), client_key=key).post("/it")
+    async def it(stream: Stream[int]) -> None:
+        raise AssertionError("the handler ran")
+
+    async with open_stream(app, f"{PREFIX}/it") as stream:
+        if stream.status == 200:
+            with pytest.raises(ActionError, match="INTERNAL_ERROR"):
+                await stream.rest()
+        else:
+            assert stream.status == 500, "a key that cannot be one is a TypeError"
+    assert len([record for record in caplog.records if record.exc_info]) == 1
