@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import gc
 import socket
-import subprocess
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,15 +21,6 @@ REFUSED = (
     b'data: {"__actions_error":{"code":"HTTP_VERSION_NOT_SUPPORTED",'
     b'"message":"Streams are not served over HTTP/3; use HTTP/2 or HTTP/1.1","statusCode":505}}\n\n'
 )
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[str, str]:
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    options = ["-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-    command = ["openssl", "req", "-x509", *options, "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    return str(key), str(cert)
 
 
 @pytest.fixture

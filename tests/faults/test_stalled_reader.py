@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import socket
 import ssl
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -36,15 +35,6 @@ async def test_hazard_3_a_stalled_reader_is_ended_and_its_connection_freed() -> 
             await client.request(f"{PREFIX}/flood")
             await ends_as_stalled(journal)
             await tasks_down_to(before, within_s=2)
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> tuple[str, str]:
-    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
-    options = ["-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
-    command = ["openssl", "req", "-x509", *options, "-keyout", str(key), "-out", str(cert)]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-    return str(key), str(cert)
 
 
 async def test_hazard_3_a_stalled_reader_behind_tls_is_ended(certificate: tuple[str, str]) -> None:
