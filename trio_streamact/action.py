@@ -93,6 +93,17 @@ class StreamAction:
     _middleware: tuple[NamedCall, ...] = attrs.field(repr=False)
     _schema: InputSchema = attrs.field(repr=False)
 
+    _settings: BodySettings = attrs.field(init=False, repr=False)  # once for all streams, which may be many
+
+    @_settings.default
+    def _settings_of_streams(self) -> BodySettings:
+        return BodySettings(
+            action=self.name,
+            room=self._room,
+            dialect=self.dialect or "marked",
+            tell=partial(told_as, handle_server_error=self.handle_server_error, fallback=stream_error()),
+        )
+
     async def respond(self, route: dict[str, Any]) -> Response:
         """Answer the current request: read it, validate it, run the middleware, and open the stream.
 
@@ -133,16 +144,10 @@ class StreamAction:
         await self._handler({**arguments, "stream": stream})
 
     def _reply(self, produce: Produce | Failed, client: Hashable = None) -> Response:
-        settings = BodySettings(
-            action=self.name,
-            room=self._room,
-            dialect=self.dialect or "marked",
-            tell=partial(told_as, handle_server_error=self.handle_server_error, fallback=stream_error()),
-        )
         exchange = exchange_of(request.scope)
         if exchange is None:
             _warn_once_unguarded(_app())
-        return _response(StreamBody(_app(), settings, exchange, produce, client))
+        return _response(StreamBody(_app(), self._settings, exchange, produce, client))
 
 
 class StreamActionView(Protocol):

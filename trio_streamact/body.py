@@ -46,6 +46,11 @@ class BodySettings:
     room: Room
     dialect: Dialect
     tell: Tell
+    task_name: str = attrs.field(init=False)
+
+    @task_name.default
+    def _name_of_task(self) -> str:
+        return f"action:{self.action}"
 
 
 @final
@@ -89,7 +94,7 @@ class StreamBody(ResponseBody):
             # The app's context outermost, or the handler would get a `g` of its own.
             self._contexts = _Context(app_ctx.copy()), _Context(request_ctx.copy())
         self._handling = trio.CancelScope()
-        self._cut_short_by = Failed("timeout", timeout_error())
+        self._is_draining = False
         self._outcome: Outcome = "done"
         self._code: str | None = None
         self._exhausted = self._last_taken = False
@@ -110,7 +115,7 @@ class StreamBody(ResponseBody):
         nursery = await self._nursery.__aenter__()
         # Nothing may await or raise from here on: the nursery would be left open.
         self._cancel = nursery.cancel_scope.cancel
-        nursery.start_soon(self._run_to_the_end, name=f"action:{self._settings.action}")
+        nursery.start_soon(self._run_to_the_end, name=self._settings.task_name)
         return self
 
     async def __aexit__(  # type: ignore[override]  # Quart's types forget that a block can be left without an error
@@ -164,7 +169,7 @@ class StreamBody(ResponseBody):
         """The server is shutting down: let the handler go on for as long as it may, and then cancel it."""
         deadline = trio.current_time() + self._limits.drain_s
         if deadline < self._handling.deadline:
-            self._cut_short_by = Failed("shutdown", shutdown_error())
+            self._is_draining = True
             self._handling.deadline = deadline
 
     def _count(self, frames: list[bytes]) -> None:
@@ -198,13 +203,19 @@ class StreamBody(ResponseBody):
                 await self._produce(Stream(self._channel, encode_done(self._settings.dialect)))
         except BaseException as error:
             if self._handling.cancel_called:
-                self._end(self._cut_short_by)
+                self._end_cut_short()
             await self._end_failed(error)
         else:
             if self._handling.cancelled_caught:
-                self._end(self._cut_short_by)
+                self._end_cut_short()
             else:
                 self._channel.end(encode_done(self._settings.dialect))
+
+    def _end_cut_short(self) -> None:
+        if self._is_draining:
+            self._end(Failed("shutdown", shutdown_error()))
+        else:
+            self._end(Failed("timeout", timeout_error()))
 
     async def _end_failed(self, error: BaseException) -> None:
         """End the stream with whatever left the handler: errors, someone's wish to stop the server, a cancellation."""

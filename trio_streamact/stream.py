@@ -31,8 +31,8 @@ class FrameChannel:
     _bytes: int = attrs.field(default=0, init=False)
     _open: bool = attrs.field(default=True, init=False)
     _last: bytes | None = attrs.field(default=None, init=False)
-    _senders: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
-    _reader: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
+    # For both sides: senders wait while it is full, the reader while it is empty, so they never wait at once.
+    _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
 
     def __enter__(self) -> Self:
         return self
@@ -69,7 +69,7 @@ class FrameChannel:
         began = trio.current_time()
         try:
             while not self._has_room(len(frame)):
-                await self._senders.park()
+                await self._waiting.park()
                 if not self._open:
                     raise trio.ClosedResourceError("the stream is closed")
         finally:
@@ -88,13 +88,12 @@ class FrameChannel:
     def close(self) -> None:
         """Take no more frames; those that wait can still be read."""
         self._open = False
-        self._senders.unpark_all()
-        self._reader.unpark_all()
+        self._waiting.unpark_all()
 
     async def wait_readable(self) -> None:
         """Wait until there is a frame, or the end."""
         if not self.is_readable:
-            await self._reader.park()
+            await self._waiting.park()
 
     def take(self, most_bytes: int) -> tuple[list[bytes], bool]:
         """Take the frames that wait, but no more than *most_bytes* of them, or one; and say if that was the last.
@@ -112,8 +111,8 @@ class FrameChannel:
                 frames.append(self._frames.popleft())
                 taken += len(frames[-1])
             self._bytes -= taken
-        if self._senders:
-            self._senders.unpark_all()
+        if self._waiting:
+            self._waiting.unpark_all()
         return frames, bool(frames) and frames[-1] is self._last
 
     def _has_room(self, size_bytes: int) -> bool:
@@ -123,8 +122,8 @@ class FrameChannel:
     def _append(self, frame: bytes) -> None:
         self._frames.append(frame)
         self._bytes += len(frame)
-        if self._reader:
-            self._reader.unpark()
+        if self._waiting:
+            self._waiting.unpark_all()
 
 
 @final

@@ -46,8 +46,7 @@ class Exchange:
     _stall_s: float = attrs.field(default=math.inf, init=False)
     _started: bool = attrs.field(default=False, init=False)
     _sending_since: float | None = attrs.field(default=None, init=False)
-    _finishing: bool = attrs.field(default=False, init=False)
-    _finished: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _finished: trio.Event | None = attrs.field(default=None, init=False)
     _alarm: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _body_bytes: int = attrs.field(default=0, init=False)
     _mark: tuple[float, object] | None = attrs.field(default=None, init=False)
@@ -88,12 +87,13 @@ class Exchange:
             self._alarm.deadline = self._sending_since + self._look_s
         is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
         self._started = self._started or message["type"] == "http.response.start"
-        self._finishing = self._finishing or is_last
+        if is_last:
+            self._finished = trio.Event()
         try:
             await self._send(message)
         finally:
             self._sending_since = None
-            if is_last:
+            if is_last and self._finished is not None:
                 self._finished.set()
 
     @trio.lowlevel.enable_ki_protection
@@ -106,7 +106,7 @@ class Exchange:
             self._abort_if_stuck()
             raise
         if message["type"] == "http.disconnect":
-            if self._finishing:
+            if self._finished is not None:
                 with trio.move_on_after(FINISH_S):
                     await self._finished.wait()
             if self.connection is not None and not self.connection.is_multiplexed:
@@ -152,7 +152,7 @@ class Exchange:
         Fault: when an exception leaves the app, hypercorn ends nothing on HTTP/2, neither the stream nor the
         connection.
         """
-        if self._started and not self._finishing and self.connection is not None and self.connection.is_multiplexed:
+        if self._started and self._finished is None and self.connection is not None and self.connection.is_multiplexed:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_S):
                 await self.connection.reset()
 
