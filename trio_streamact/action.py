@@ -140,8 +140,8 @@ class StreamAction:
             return self._reply(Failed("error", told_as(error, self.handle_server_error, internal_error())))
         return self._reply(partial(self._produce, arguments), client)
 
-    async def _produce(self, arguments: dict[str, Any], stream: Stream[Any]) -> None:
-        await self._handler({**arguments, "stream": stream})
+    def _produce(self, arguments: dict[str, Any], stream: Stream[Any]) -> Awaitable[None]:
+        return self._handler({**arguments, "stream": stream})
 
     def _reply(self, produce: Produce | Failed, client: Hashable = None) -> Response:
         exchange = exchange_of(request.scope)

@@ -53,9 +53,9 @@ class NamedCall:
             raise TypeError(f"{title} needs a parameter {_listed(missing)}")
         return cls(function, tuple(names))
 
-    async def __call__(self, arguments: Mapping[str, Any]) -> Any:
+    def __call__(self, arguments: Mapping[str, Any]) -> Awaitable[Any]:
         """Call the function with those of *arguments* that it wants."""
-        return await self.function(**{name: arguments[name] for name in self.names})
+        return self.function(**{name: arguments[name] for name in self.names})
 
 
 def middleware_chain(functions: Iterable[object]) -> tuple[NamedCall, ...]:
