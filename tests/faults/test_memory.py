@@ -1,0 +1,146 @@
+"""What open streams cost a server, and that it is all given back."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import attrs
+import psutil
+import pytest
+import trio
+
+from tests.apps import PREFIX
+from tests.cli import Cli, hypercorn
+from tests.servers import DEADLINE_S, RawClient, call
+
+STREAM_KIB = 45
+"""What one idle stream may cost, sockets in the kernel not counted."""
+
+IDLE_PERCENT = 2.0
+"""What a thousand idle streams may take of one core."""
+
+HEARTBEAT_S = 15.0
+"""The default. So long is a look at the processor: in every such time, each stream has one heartbeat."""
+
+AT_ONCE = 40
+"""How many clients come without waiting for an answer: fewer than hypercorn lets wait for their connection."""
+
+KIB, MIB = 2**10, 2**20
+
+
+@pytest.fixture(autouse=True)
+def _default_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is promised is promised of the defaults."""
+    monkeypatch.setenv("LIMITS", "default")
+
+
+@pytest.fixture(autouse=True)
+def _enough_descriptors() -> Iterator[None]:
+    """Room for a thousand sockets, here and in the server, which inherits it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    enough = 4096 if hard == resource.RLIM_INFINITY else min(4096, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, enough), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@attrs.frozen
+class Measured:
+    """A server and what it uses."""
+
+    cli: Cli
+    process: psutil.Process
+
+    async def memory(self) -> int:
+        """Bytes that it holds once its garbage is collected."""
+        assert await call(self.cli.server, "/collect") == b"collected"
+        return int(self.process.memory_info().rss)
+
+    @property
+    def descriptors(self) -> int:
+        return int(self.process.num_fds())
+
+    async def busy_percent(self, during_s: float) -> float:
+        """How much of one core it takes."""
+        began, before = trio.current_time(), self.process.cpu_times()
+        await trio.sleep(during_s)
+        after, took_s = self.process.cpu_times(), trio.current_time() - began
+        return float(after.user + after.system - before.user - before.system) / took_s * 100
+
+    @asynccontextmanager
+    async def idle_streams(self, count: int) -> AsyncIterator[list[RawClient]]:
+        """Open so many streams, of which each has its head; when the block is left, the server is rid of them."""
+        before, clients = self.descriptors, []
+        try:
+            with trio.fail_after(DEADLINE_S):
+                for number in range(count):
+                    clients.append(await self.cli.server.connect())
+                    await clients[-1].request(f"{PREFIX}/idle")
+                    if number % AT_ONCE == 0:
+                        await clients[-1].read_until(b"\r\n\r\n")
+                for client in clients:
+                    await client.read_until(b"\r\n\r\n")
+            yield clients
+        finally:
+            for client in clients:
+                client.stream.socket.close()
+        with trio.fail_after(DEADLINE_S):
+            while self.descriptors > before:  # noqa: ASYNC110 - another process tells of no event
+                await trio.sleep(0.02)
+
+
+@asynccontextmanager
+async def measured_server() -> AsyncIterator[Measured]:
+    """Start a server of one process and let it load what it loads with its first streams."""
+    async with hypercorn("tests.chaos_app:app", workers=0) as cli:
+        server = Measured(cli, psutil.Process(cli.process.pid))
+        async with server.idle_streams(10):
+            await server.memory()
+        yield server
+
+
+async def test_an_idle_stream_costs_at_most_45_kib() -> None:
+    async with measured_server() as server:
+        before = await server.memory()
+        async with server.idle_streams(1000):
+            cost = (await server.memory() - before) / 1000
+            assert server.descriptors > 1000
+    report(f"{cost / KIB:.1f} KiB for each of 1000 idle streams")
+    assert cost <= STREAM_KIB * KIB
+
+
+async def test_a_thousand_idle_streams_take_less_than_2_percent_of_a_core_heartbeats_and_all() -> None:
+    async with measured_server() as server, server.idle_streams(1000) as clients:
+        busy = [await server.busy_percent(HEARTBEAT_S)]
+        for client in clients:
+            await client.read_until(b":\n\n")
+        if busy[0] >= IDLE_PERCENT:  # somebody else may have been at the caches
+            busy.append(await server.busy_percent(HEARTBEAT_S))
+    report(f"{busy} % of a core for 1000 idle streams")
+    assert min(busy) < IDLE_PERCENT
+
+
+async def test_what_streams_took_is_given_back_when_they_close() -> None:
+    memory = []
+    async with measured_server() as server:
+        descriptors = server.descriptors
+        for _ in range(10):
+            async with server.idle_streams(500):
+                pass
+            memory.append(await server.memory())
+        with trio.move_on_after(DEADLINE_S):
+            while server.descriptors > descriptors:  # noqa: ASYNC110 - another process tells of no event
+                await trio.sleep(0.02)
+        assert server.descriptors <= descriptors
+    report(f"{[used // KIB for used in memory]} KiB after each round of 500 streams")
+    # The least of three: what the allocator keeps goes up and down by a megabyte.
+    assert min(memory[7:]) - min(memory[:3]) < MIB
+
+
+def report(figures: str) -> None:
+    """Say what was measured, where somebody asks for it."""
+    if os.environ.get("SHOW_FIGURES"):
+        print(f"\n{figures}")  # noqa: T201
