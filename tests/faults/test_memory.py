@@ -136,8 +136,9 @@ async def test_what_streams_took_is_given_back_when_they_close() -> None:
                 await trio.sleep(0.02)
         assert server.descriptors <= descriptors
     report(f"{[used // KIB for used in memory]} KiB after each round of 500 streams")
-    # Round 3 and round 10, each the least of three: what the allocator keeps goes up and down by a megabyte.
-    assert min(memory[7:]) - min(memory[2:5]) < MIB
+    # Round 3 and round 10, each the least of three: Python's allocator comes and goes by a megabyte at a time. What is
+    # left of 3500 streams between them is less than 600 bytes each.
+    assert min(memory[7:]) - min(memory[2:5]) < 2 * MIB
 
 
 def report(figures: str) -> None:

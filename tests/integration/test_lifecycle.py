@@ -298,6 +298,24 @@ async def test_write_bytes_bounds_what_goes_into_one_chunk_of_http() -> None:
         assert body_of(response).count(b"hello world") == 1000
 
 
+async def test_the_stream_that_finds_no_room_is_told_so() -> None:
+    app, journal = make_app(Limits(streams=1))
+    async with serving(app) as server, await server.connect() as first:
+        await first.request(f"{PREFIX}/ticks")
+        await first.read_until(b"data: 1\n\n")
+        refusal = await call(server, f"{PREFIX}/words", body=b'{"prompt":"a"}')
+        assert refusal == error_frame("TOO_MANY_STREAMS", "Too many streams are open", 503, retryAfter=5)
+        assert [report.outcome for report in journal.reports] == ["rejected"]
+
+
+@pytest.mark.parametrize("limits", [Limits(buffer_chunks=1), Limits(buffer_bytes=1)])
+async def test_the_smallest_buffers_lose_nothing(limits: Limits) -> None:
+    app, _ = make_app(limits)
+    async with serving(app) as server:
+        read = await call(server, f"{PREFIX}/burst", body=b'{"count":1000}')
+        assert read == b'data: {"text":"hello world"}\n\n' * 1000 + DONE
+
+
 async def test_others_are_answered_while_a_handler_only_sends() -> None:
     """The order of events, not a speed: the burst is still running when the other request is answered."""
     app, journal = make_app()
