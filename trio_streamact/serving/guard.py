@@ -10,7 +10,7 @@ import trio
 from hypercorn.trio.tcp_server import TCPServer
 
 from ..causes import parts_of
-from . import flow_control, isolation, pipelining
+from . import flow_control, http2, isolation, pipelining
 from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
 from .exchange import SCOPE_KEY, Exchange, exchange_of
@@ -47,6 +47,7 @@ class ServingGuard:
         flow_control.repair()
         pipelining.repair()
         isolation.repair()
+        http2.repair()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not trio.lowlevel.in_trio_task():

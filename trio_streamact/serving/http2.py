@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, final
 
+from hypercorn.protocol.h2 import H2Protocol
+
 from .asgi import Send
+from .versions import can_repair
 
 
 def protocol_behind(send: Send) -> Any:
@@ -23,6 +27,20 @@ def lift_request_limit(protocol: Any) -> None:
     """
     if hasattr(protocol, "keep_alive_requests"):
         protocol.keep_alive_requests = -math.inf  # hypercorn counts up from here
+
+
+def repair() -> None:
+    """Have every connection of HTTP/2 take what comes behind a response, and what it refuses while it shuts down."""
+    init: Callable[..., None] = H2Protocol.__init__
+    if getattr(init, "repaired", False) or not can_repair("a late body on HTTP/2", H2Protocol, ("_handle_events",)):
+        return
+
+    def init_and_keep(self: Any, *arguments: Any, **options: Any) -> None:
+        init(self, *arguments, **options)
+        keep_answered_streams(self)
+
+    init_and_keep.repaired = True  # type: ignore[attr-defined]
+    H2Protocol.__init__ = init_and_keep  # type: ignore[method-assign]
 
 
 def keep_answered_streams(protocol: Any) -> None:
