@@ -33,6 +33,7 @@ class Http2Client:
         factory=lambda: h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
     )
     _changed: trio.Event = attrs.field(factory=trio.Event)
+    _writing: trio.Lock = attrs.field(factory=trio.Lock)
 
     async def start(self, initial_window: int | None) -> None:
         if initial_window is not None:
@@ -42,8 +43,9 @@ class Http2Client:
         await self.flush()
 
     async def flush(self) -> None:
-        if data := self._h2.data_to_send():
-            await self.stream.send_all(data)
+        async with self._writing:  # the reader flushes too
+            if data := self._h2.data_to_send():
+                await self.stream.send_all(data)
 
     async def request(self, path: str, method: str = "POST", body: bytes = b"") -> int:
         """Send a request, and give its stream."""

@@ -18,6 +18,8 @@ from pathlib import Path
 import attrs
 import h2.config
 import h2.connection
+import h2.events
+import h2.settings
 import psutil
 import pytest
 import trio
@@ -25,11 +27,11 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.trio.tcp_server import TCPServer
-from hyperframe.frame import PriorityFrame, SettingsFrame
+from hyperframe.frame import PriorityFrame, RstStreamFrame, SettingsFrame
 
 from tests import chaos, chaos_http2
 from tests.chaos import World, hosting
-from tests.chaos_app import PREFIX, ROOM, Books, make_app
+from tests.chaos_app import LIMITS, PREFIX, ROOM, Books, make_app
 from tests.chaos_http2 import PREFACE
 from tests.cli import Cli, hypercorn
 from tests.http2 import http2
@@ -240,3 +242,45 @@ async def answered_or_waiting(client: RawClient) -> None:
     """Give the server time to answer; it may also wait for the body."""
     with trio.move_on_after(0.3):
         await client.read_until(b"__actions_error")
+
+
+# What the chaos has found on HTTP/2, by itself
+
+
+async def test_a_reset_of_a_stream_whose_head_waits_leaves_the_others_whole() -> None:
+    """The head is encoded already, against the table of headers that all streams share: so it has to be sent."""
+    app, _ = make_app(attrs.evolve(LIMITS, stall_s=20.0))
+    async with hosting(app) as server, await server.connect() as client:
+        connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        connection.initiate_connection()
+        connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        connection.increment_flow_control_window(2**31 - 1 - 65_535)
+
+        async def ask(stream_id: int, path: str, body: bytes = b"") -> None:
+            connection.send_headers(stream_id, [(":method", "POST"), (":path", PREFIX + path), *TEST])
+            connection.send_data(stream_id, body, end_stream=True)
+            await client.stream.send_all(connection.data_to_send())
+
+        await ask(1, "/flood")
+        await trio.sleep(1.1)  # the flood fills the socket, and the Date of the next head is a new entry of the table
+        await ask(3, "/idle")
+        await trio.sleep(0.2)
+        await client.stream.send_all(b"".join(RstStreamFrame(stream_id, 8).serialize() for stream_id in (3, 1)))
+        await trio.sleep(0.2)
+        await ask(5, "/count", b'{"count":1}')
+        events: list[h2.events.Event] = []
+        with trio.fail_after(DEADLINE_S):
+            while not any(isinstance(event, h2.events.StreamEnded) for event in events):
+                events += connection.receive_data(await client.stream.receive_some())
+
+
+async def test_every_stream_of_http2_comes_to_its_proper_end_when_the_server_stops() -> None:
+    for _ in range(10):  # it is a race between the last stream's goodbye and the connection's
+        app, _ = make_app()
+        async with hosting(app) as server, http2(server) as client:
+            body = b'{"count":100000,"pause_s":0.01}'
+            streams = [await client.request(f"{PREFIX}/count", body=body) for _ in range(5)]
+            await client.until(lambda: all(b"data" in client.bodies[stream] for stream in streams))  # noqa: B023
+            server.stop()
+            await client.until(lambda: client.is_over)
+            assert client.ended == set(streams)
