@@ -283,4 +283,5 @@ async def test_every_stream_of_http2_comes_to_its_proper_end_when_the_server_sto
             server.stop()
             for client in clients:
                 await client.until(lambda: client.is_over)  # noqa: B023
-            assert [stream for client in clients for stream in sorted(client.ended)] == streams
+            ended = [stream for client in clients for stream in sorted(client.ended)]
+        assert ended == streams

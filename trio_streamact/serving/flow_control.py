@@ -5,7 +5,8 @@ remains is. With the flow-control window at zero every piece is empty, so every 
 opens no window fills the server's memory (hundreds of megabytes a second).
 
 Fault 2: whoever waits for a finished stream to be flushed is woken when its last bytes are popped, before its end is
-sent. At shutdown the last stream of a connection then closes the connection under its own end, and its client waits.
+sent; or does not wait at all, if they were popped before it was finished. At shutdown the connection is then closed
+under the end of a stream, and its client waits.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ def repair() -> None:
 
     pop.repaired = True  # type: ignore[attr-defined]
     h2.StreamBuffer.pop = pop  # type: ignore[method-assign]
+    h2.StreamBuffer.set_complete = set_complete  # type: ignore[method-assign]
     h2.H2Protocol._send_data = send_data_and_tell  # type: ignore[method-assign]
 
 
@@ -48,3 +50,9 @@ async def pop(self: Any, max_length: int) -> bytes:
     if not self.buffer and not self._complete:
         await self._is_empty.set()
     return data
+
+
+def set_complete(self: Any) -> None:
+    if not self._complete:  # by a close, which has woken everyone for good
+        self._complete = True
+        self._is_empty = type(self._is_empty)()  # until its end is sent
