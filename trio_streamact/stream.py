@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import deque
+from bisect import bisect_right
+from itertools import accumulate
 from types import TracebackType
 from typing import Generic, Self, TypeVar, final
 
@@ -13,6 +14,9 @@ from .limits import Limits
 from .wire import encode_chunk
 
 ChunkT = TypeVar("ChunkT")
+
+GATHER_S = 0.001
+"""For how long one write gathers what senders send who are faster than the writes, in seconds."""
 
 
 @final
@@ -27,9 +31,10 @@ class FrameChannel:
     limits: Limits
     waited_s: float = attrs.field(default=0.0, init=False)
     """How long senders have waited for room, in seconds."""
-    _frames: deque[bytes] = attrs.field(factory=deque, init=False)
+    is_open: bool = attrs.field(default=True, init=False)
+    """Whether frames are still taken."""
+    _frames: list[bytes] = attrs.field(factory=list, init=False)
     _bytes: int = attrs.field(default=0, init=False)
-    _open: bool = attrs.field(default=True, init=False)
     _last: bytes | None = attrs.field(default=None, init=False)
     # For both sides: senders wait while it is full, the reader while it is empty, so they never wait at once.
     _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
@@ -44,20 +49,19 @@ class FrameChannel:
         self.close()
 
     @property
-    def is_open(self) -> bool:
-        """Whether frames are still taken."""
-        return self._open
-
-    @property
     def is_readable(self) -> bool:
         """Whether a reader would find a frame, or the end."""
-        return bool(self._frames) or not self._open
+        return bool(self._frames) or not self.is_open
 
     def put_nowait(self, frame: bytes) -> bool:
-        """Put *frame* if there is room; say whether there was."""
-        if not self._has_room(len(frame)):
+        """Put *frame* if there is room, of which one frame always finds enough; say whether there was."""
+        frames, size_bytes = self._frames, self._bytes + len(frame)
+        if not frames:
+            self._waiting.unpark_all()  # nobody but the reader
+        elif len(frames) >= self.limits.buffer_chunks or size_bytes > self.limits.buffer_bytes:
             return False
-        self._append(frame)
+        frames.append(frame)
+        self._bytes = size_bytes
         return True
 
     async def put(self, frame: bytes) -> None:
@@ -68,26 +72,26 @@ class FrameChannel:
         """
         began = trio.current_time()
         try:
-            while not self._has_room(len(frame)):
+            while not self.put_nowait(frame):
                 await self._waiting.park()
-                if not self._open:
+                if not self.is_open:
                     raise trio.ClosedResourceError("the stream is closed")
         finally:
             self.waited_s += trio.current_time() - began
-        self._append(frame)
 
     def end(self, last: bytes) -> bool:
         """Put the *last* frame, for which there is always room, and close; say whether this was the end."""
-        if not self._open:
+        if not self.is_open:
             return False
         self._last = last
-        self._append(last)
+        self._frames.append(last)
+        self._bytes += len(last)
         self.close()
         return True
 
     def close(self) -> None:
         """Take no more frames; those that wait can still be read."""
-        self._open = False
+        self.is_open = False
         self._waiting.unpark_all()
 
     async def wait_readable(self) -> None:
@@ -95,35 +99,43 @@ class FrameChannel:
         if not self.is_readable:
             await self._waiting.park()
 
-    def take(self, most_bytes: int) -> tuple[list[bytes], bool]:
+    async def take(self, most_bytes: int) -> tuple[list[bytes], bool]:
         """Take the frames that wait, but no more than *most_bytes* of them, or one; and say if that was the last.
+
+        Where senders wait for room, they are faster than the writes, of which a large one costs hardly more than a
+        small one: they get room again and again for a moment. Nothing else is waited for.
 
         No frames and not the last: the channel was closed without a last one.
         """
-        if self._bytes <= most_bytes:
-            frames = list(self._frames)
-            self._frames.clear()
-            self._bytes = 0
-        else:
-            frames = [self._frames.popleft()]
-            taken = len(frames[0])
-            while self._frames and taken + len(self._frames[0]) <= most_bytes:
-                frames.append(self._frames.popleft())
-                taken += len(frames[-1])
-            self._bytes -= taken
-        if self._waiting:
-            self._waiting.unpark_all()
+        is_pressed = bool(self._waiting)
+        frames = self._take(most_bytes, at_least=1)
+        if is_pressed:
+            await self._gather(frames, most_bytes)
         return frames, bool(frames) and frames[-1] is self._last
 
-    def _has_room(self, size_bytes: int) -> bool:
-        count = len(self._frames)
-        return not count or (count < self.limits.buffer_chunks and self._bytes + size_bytes <= self.limits.buffer_bytes)
+    async def _gather(self, frames: list[bytes], most_bytes: int) -> None:
+        until = trio.current_time() + GATHER_S
+        most_bytes -= sum(map(len, frames))
+        missed = 0
+        # Trio runs what is ready in any order: whoever got room may be a turn late, but not two.
+        while missed < 2 and self.is_open and not self._frames and trio.current_time() < until:
+            await trio.lowlevel.checkpoint()
+            more = self._take(most_bytes, at_least=0)
+            most_bytes -= sum(map(len, more))
+            frames += more
+            missed = 0 if more else missed + 1
 
-    def _append(self, frame: bytes) -> None:
-        self._frames.append(frame)
-        self._bytes += len(frame)
-        if self._waiting:
-            self._waiting.unpark_all()
+    def _take(self, most_bytes: int, *, at_least: int) -> list[bytes]:
+        frames = self._frames
+        if self._bytes <= most_bytes:
+            self._frames, self._bytes = [], 0
+        else:
+            ends = list(accumulate(map(len, frames)))
+            count = max(bisect_right(ends, most_bytes), at_least)
+            frames, self._frames = frames[:count], frames[count:]
+            self._bytes -= sum(map(len, frames))
+        self._waiting.unpark_all()
+        return frames
 
 
 @final

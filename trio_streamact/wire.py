@@ -98,7 +98,10 @@ def encode_chunk(data: object, limit_bytes: int = sys.maxsize) -> bytes:
     except KeyError:
         hook = _hook_for(cls)
     if hook is not None:
-        data = _taken_apart_by(hook, data)
+        try:  # and no function round it: this is done for every chunk
+            data = hook(data)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise _unsayable(error) from error
     if isinstance(data, dict) and not RESERVED_KEYS.isdisjoint(data):
         raise ValueError(_RESERVED)
     try:
@@ -108,6 +111,19 @@ def encode_chunk(data: object, limit_bytes: int = sys.maxsize) -> bytes:
     if len(text) > limit_bytes:
         raise OversizedChunkError(len(text), limit_bytes)
     return b"data: %b\n\n" % text
+
+
+def encode_json(data: object) -> bytes:
+    """Encode *data* in the way of a chunk, as no more than its JSON.
+
+    Raises:
+        TypeError: *data* holds something that JSON cannot say.
+    """
+    within = [data]  # where all that is not plain is met in the same way
+    try:
+        return orjson.dumps(within, _take_apart, _OPTIONS)[1:-1]
+    except TypeError:
+        return _dumps_beyond_orjson(within)[1:-1]
 
 
 def encode_done(dialect: Dialect) -> bytes:
@@ -153,19 +169,18 @@ def _pydantic_members(model: Any) -> Any:
     return model.model_dump(mode="json", by_alias=True)
 
 
-def _taken_apart_by(hook: Callable[[Any], Any], value: object) -> Any:
-    try:
-        return hook(value)
-    except RecursionError as error:
-        raise TypeError(_CIRCULAR) from error
-    except (TypeError, ValueError) as error:  # ValueError is how pydantic says it
-        raise TypeError(f"{_UNSAYABLE}: {error}") from error
+def _unsayable(error: Exception) -> TypeError:
+    """What to say of an *error* that a hook has raised; a ValueError is one of pydantic's."""
+    return TypeError(_CIRCULAR if isinstance(error, RecursionError) else f"{_UNSAYABLE}: {error}")
 
 
 def _take_apart(value: object) -> object:
     """What orjson asks when it meets a value that it does not know, at any depth."""
     hook = _hooks[value.__class__] if value.__class__ in _hooks else _hook_for(value.__class__)
-    plain = value if hook is None else _taken_apart_by(hook, value)
+    try:
+        plain = value if hook is None else hook(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _unsayable(error) from error
     if plain is value:
         raise TypeError(f"{_UNSAYABLE}: it has no form for {type(value).__qualname__}")
     return plain

@@ -6,6 +6,7 @@ import encodings.aliases
 import enum
 import json
 import re
+from contextlib import suppress
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Literal, NotRequired, TypedDict
@@ -468,8 +469,9 @@ async def send(client: RawClient, request: Request) -> Reply:
     lines = [request.method.encode() + b" " + target + b" HTTP/1.1", b"connection: close"]
     lines += [name + b": " + value for name, value in request.headers]
     await client.stream.send_all(b"\r\n".join([*lines, b"", b""]))
-    for part in request.body:
-        await client.stream.send_all(part)
+    with suppress(trio.BrokenResourceError):  # refused for its head, before its body
+        for part in request.body:
+            await client.stream.send_all(part)
     reader = h11.Connection(h11.CLIENT)
     reader.send(h11.Request(method=request.method, target=target, headers=[("host", "test")]))
     reader.send(h11.EndOfMessage())
