@@ -150,7 +150,7 @@ class StreamBody(ResponseBody):
             if not channel.is_readable:
                 self._bytes += len(HEARTBEAT)
                 return HEARTBEAT
-        frames, self._last_taken = await channel.take(self._limits.write_bytes)
+        frames, self._last_taken = await channel.gather(self._limits.write_bytes)
         if not frames:
             # Closed without a last frame: the handler was cancelled, or is about to fail us, from outside.
             await trio.sleep_forever()

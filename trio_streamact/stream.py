@@ -99,23 +99,28 @@ class FrameChannel:
         if not self.is_readable:
             await self._waiting.park()
 
-    async def take(self, most_bytes: int) -> tuple[list[bytes], bool]:
+    def take(self, most_bytes: int) -> tuple[list[bytes], bool]:
         """Take the frames that wait, but no more than *most_bytes* of them, or one; and say if that was the last.
 
-        Where senders wait for room, they are faster than the writes, of which a large one costs hardly more than a
-        small one: they get room again and again for a moment. Nothing else is waited for.
-
         No frames and not the last: the channel was closed without a last one.
+        """
+        frames = self._take(most_bytes, at_least=1)
+        return frames, self._is_last(frames)
+
+    async def gather(self, most_bytes: int) -> tuple[list[bytes], bool]:
+        """Take as ``take`` does, and for a moment more of senders that had to wait for room.
+
+        Those are faster than the writes, of which a large one costs hardly more than a small one. Nobody else is
+        waited for, so a frame that comes alone leaves at once.
         """
         is_pressed = bool(self._waiting)
         frames = self._take(most_bytes, at_least=1)
         if is_pressed:
-            await self._gather(frames, most_bytes)
-        return frames, bool(frames) and frames[-1] is self._last
+            await self._gather_more(frames, most_bytes - sum(map(len, frames)))
+        return frames, self._is_last(frames)
 
-    async def _gather(self, frames: list[bytes], most_bytes: int) -> None:
+    async def _gather_more(self, frames: list[bytes], most_bytes: int) -> None:
         until = trio.current_time() + GATHER_S
-        most_bytes -= sum(map(len, frames))
         missed = 0
         # Trio runs what is ready in any order: whoever got room may be a turn late, but not two.
         while missed < 2 and self.is_open and not self._frames and trio.current_time() < until:
@@ -125,17 +130,19 @@ class FrameChannel:
             frames += more
             missed = 0 if more else missed + 1
 
-    def _take(self, most_bytes: int, *, at_least: int) -> list[bytes]:
+    def _take(self, most_bytes: int, at_least: int) -> list[bytes]:
         frames = self._frames
         if self._bytes <= most_bytes:
             self._frames, self._bytes = [], 0
         else:
-            ends = list(accumulate(map(len, frames)))
-            count = max(bisect_right(ends, most_bytes), at_least)
+            count = max(bisect_right(list(accumulate(map(len, frames))), most_bytes), at_least)
             frames, self._frames = frames[:count], frames[count:]
             self._bytes -= sum(map(len, frames))
         self._waiting.unpark_all()
         return frames
+
+    def _is_last(self, frames: list[bytes]) -> bool:
+        return bool(frames) and frames[-1] is self._last
 
 
 @final

@@ -35,6 +35,45 @@ def test_take_gives_all_that_waits_up_to_its_bound_and_at_least_one() -> None:
     assert not channel.is_readable
 
 
+async def test_a_fast_sender_fills_one_write_and_never_too_much(autojump_clock: trio.testing.MockClock) -> None:
+    """It waits for room at every fourth frame, and on this clock no time passes: only bytes end a write."""
+    channel = FrameChannel(Limits(buffer_chunks=4))
+
+    async def send() -> None:
+        for number in range(100):
+            if not channel.put_nowait(b"%03d" % number):
+                await channel.put(b"%03d" % number)
+        channel.end(DONE)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        first, is_last = await channel.gather(30 * 3)
+        assert (len(first), is_last) == (30, False)
+        await trio.testing.wait_all_tasks_blocked()
+        rest, is_last = await channel.gather(10_000)
+        assert is_last
+    assert first + rest == [*(b"%03d" % number for number in range(100)), DONE]
+
+
+async def test_a_sender_that_does_something_else_is_not_waited_for(autojump_clock: trio.testing.MockClock) -> None:
+    channel = FrameChannel(Limits(buffer_chunks=1))
+
+    async def send() -> None:
+        await channel.put(b"a")
+        await channel.put(b"b")
+        await trio.sleep(1)
+        await channel.put(b"c")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await channel.gather(100) == ([b"a", b"b"], False)
+        assert trio.current_time() == 0
+        await channel.wait_readable()
+        assert await channel.gather(100) == ([b"c"], False)
+
+
 def test_the_last_frame_has_room_always_and_comes_last() -> None:
     channel = FrameChannel(Limits(buffer_chunks=1))
     channel.put_nowait(b"x")
