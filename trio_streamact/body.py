@@ -26,6 +26,9 @@ from .wire import HEARTBEAT, Dialect, encode_done, encode_error
 Produce = Callable[[Stream[Any]], Awaitable[None]]
 Tell = Callable[[BaseException], ActionError]
 
+AT_ONCE_BYTES = 8 * 1024
+"""A stream of no more bytes is taken by the kernel in any case, so nobody has to see whether its last write is."""
+
 REPORTING_S = 5.0
 """How long error trackers and receivers of signals may hold up the end of a stream, in seconds."""
 
@@ -101,12 +104,15 @@ class StreamBody(ResponseBody):
         self._chunks = self._bytes = 0
         self._opened_at = 0.0
         self._first_chunk_s: float | None = None
+        self._had_first_turn = self._is_beat_due = False
+        if exchange is not None:
+            exchange.expect_stream()
         self._nursery: AbstractAsyncContextManager[trio.Nursery]
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         self._opened_at = trio.current_time()
         if self._exchange is not None:
-            self._exchange.carry_stream(self._limits.stall_s)
+            self._exchange.carry_stream(self._limits.stall_s, self._limits.heartbeat_s, self._beat)
         if self._refusal is None:
             self._refusal = self._find_place()
         if self._worker is not None:
@@ -114,7 +120,7 @@ class StreamBody(ResponseBody):
         self._nursery = trio.open_nursery()
         nursery = await self._nursery.__aenter__()
         # Nothing may await or raise from here on: the nursery would be left open.
-        self._cancel = nursery.cancel_scope.cancel
+        self._tasks = nursery
         nursery.start_soon(self._run_to_the_end, name=self._settings.task_name)
         return self
 
@@ -123,7 +129,7 @@ class StreamBody(ResponseBody):
     ) -> bool | None:
         try:
             if not self._exhausted:
-                self._cancel()  # the writer has left: the handler ends too
+                self._tasks.cancel_scope.cancel()  # the writer has left: the handler ends too
             return await self._nursery.__aexit__(exc_type, exc, tb)
         finally:
             if self._worker is not None:
@@ -144,18 +150,44 @@ class StreamBody(ResponseBody):
             self._exhausted = self._exchange is None or not self._exchange.is_over
             raise StopAsyncIteration
         channel = self._channel
-        if not channel.is_readable:
-            with trio.move_on_after(self._limits.heartbeat_s):
-                await channel.wait_readable()
-            if not channel.is_readable:
-                self._bytes += len(HEARTBEAT)
-                return HEARTBEAT
+        if not channel.is_readable and not await self._wait_readable():
+            self._bytes += len(HEARTBEAT)
+            return HEARTBEAT
         frames, self._last_taken = await channel.gather(self._limits.write_bytes)
         if not frames:
             # Closed without a last frame: the handler was cancelled, or is about to fail us, from outside.
             await trio.sleep_forever()
         self._count(frames)
+        if self._exchange is not None:
+            self._exchange.hold(self._last_taken and self._ends_at_once())
         return b"".join(frames)
+
+    async def _wait_readable(self) -> bool:
+        """Wait for a frame, or until the stream has been idle for so long that its client should hear that it lives."""
+        channel = self._channel
+        if self._exchange is None:
+            with trio.move_on_after(self._limits.heartbeat_s):
+                await channel.wait_readable()
+            return channel.is_readable
+        if not self._had_first_turn:
+            self._had_first_turn = True
+            for _ in range(2):  # trio runs what is ready in any order
+                await trio.lowlevel.checkpoint()
+                if channel.is_readable:
+                    return True
+            await self._exchange.flush()  # the head: the handler takes its time
+        self._is_beat_due = False
+        while not (channel.is_readable or self._is_beat_due):
+            await channel.wait_readable()
+        return channel.is_readable
+
+    def _beat(self) -> None:
+        self._is_beat_due = True
+        self._channel.wake()
+
+    def _ends_at_once(self) -> bool:
+        """Whether the end of the response follows in no time, and can leave in one write with the last frame."""
+        return self._bytes < AT_ONCE_BYTES and not self._tasks.child_tasks and not stream_ended.receivers
 
     def _find_place(self) -> Failed | None:
         """Take a place among the open streams, which `__aexit__` gives back; or say why there is none."""

@@ -95,9 +95,14 @@ class FrameChannel:
         self._waiting.unpark_all()
 
     async def wait_readable(self) -> None:
-        """Wait until there is a frame, or the end."""
+        """Wait until there is a frame, or the end; or until ``wake``."""
         if not self.is_readable:
             await self._waiting.park()
+
+    def wake(self) -> None:
+        """Have a reader that waits look again."""
+        if not self.is_readable:
+            self._waiting.unpark_all()
 
     def take(self, most_bytes: int) -> tuple[list[bytes], bool]:
         """Take the frames that wait, but no more than *most_bytes* of them, or one; and say if that was the last.

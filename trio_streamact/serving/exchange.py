@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Self, final
 
 import attrs
@@ -10,8 +11,8 @@ import trio
 
 from .asgi import Message, Receive, Send
 from .connection import Connection
-from .send_lock import take_free_lock_at_once
 from .worker import Worker, worker_of
+from .writes import Writes
 
 SCOPE_KEY = "trio_streamact"
 
@@ -32,7 +33,8 @@ class Exchange:
 
     Stalling. Fault: hypercorn shields its writes from cancellation, so a client that takes nothing holds its
     connection for ever, through ``graceful_timeout`` and all. quart-trio waits in ``receive`` for the whole of an
-    exchange: there, without a task more, an alarm looks at a write that takes long.
+    exchange: there, without a task more, an alarm looks at a write that takes long. It is the heart of an idle stream
+    too, which so needs no timer of its own for every chunk that it waits for.
 
     Attributes:
         connection: The connection, or None where it cannot be found.
@@ -44,8 +46,12 @@ class Exchange:
     connection: Connection | None
     stalled: bool = attrs.field(default=False, init=False)
     _stall_s: float = attrs.field(default=math.inf, init=False)
+    _heartbeat_s: float = attrs.field(default=math.inf, init=False)
+    _beat: Callable[[], None] | None = attrs.field(default=None, init=False)
+    _writes: Writes | None = attrs.field(default=None, init=False)
     _started: bool = attrs.field(default=False, init=False)
-    _sending_since: float | None = attrs.field(default=None, init=False)
+    _is_sending: bool = attrs.field(default=False, init=False)
+    _sent_at: float = attrs.field(default=-math.inf, init=False)
     _finished: trio.Event | None = attrs.field(default=None, init=False)
     _alarm: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _body_bytes: int = attrs.field(default=0, init=False)
@@ -61,40 +67,70 @@ class Exchange:
         """Whether the server has closed the exchange, so that what is sent now reaches nobody."""
         return self.connection is not None and self.connection.is_over
 
-    def carry_stream(self, stall_s: float) -> None:
-        """From now on write at once, and end when the client takes nothing for *stall_s* or has vanished."""
+    def expect_stream(self) -> None:
+        """Keep the head until there is a body too, or ``flush``."""
+        if self.connection is not None and not self.connection.is_multiplexed:
+            self._writes = Writes(self.connection.server, self._watch)
+            self._writes.holds = True
+            self.connection.protocol.send = self._writes.send
+
+    def carry_stream(self, stall_s: float, heartbeat_s: float, beat: Callable[[], None]) -> None:
+        """From now on call *beat* when idle for *heartbeat_s*, and end when the client has vanished or takes nothing
+        for *stall_s*."""
+        self._sent_at = trio.current_time()
+        self._heartbeat_s, self._beat = heartbeat_s, beat
+        self._alarm.deadline = self._sent_at + heartbeat_s
         if self.connection is not None:
-            take_free_lock_at_once(self.connection)
             self._stall_s = stall_s
             # Later than the alarm, which knows more: the kernel is for peers that have vanished.
             self.connection.give_up_on_silence(stall_s + self._look_s)
+
+    def hold(self, holds: bool) -> None:
+        """Keep what is written next until more is, or ``flush``; or no longer."""
+        if self._writes is not None:
+            self._writes.holds = holds
+
+    async def flush(self) -> None:
+        """Write what was kept."""
+        if self._writes is not None:
+            await self._writes.flush()
 
     def __deepcopy__(self, _: object) -> Self:
         return self  # hypercorn's ProxyFixMiddleware copies the scope with all that is in it
 
     def leave_connection(self) -> None:
         """Leave the connection as it was to what comes next on it."""
-        if self._stall_s != math.inf and self.connection is not None and not self.connection.is_multiplexed:
+        if self._writes is not None and self.connection is not None:
+            self.connection.protocol.send = self.connection.server.protocol_send
             self.connection.give_up_on_silence(0)  # as the system does
 
     # A Ctrl-C that hits the writer of a stream would cut it without a word; the server's main task gets it instead.
     @trio.lowlevel.enable_ki_protection
     async def send(self, message: Message) -> None:
         """Send *message* to the server, under the eye of the alarm."""
-        self._sending_since = trio.current_time()
-        self._body_bytes += len(message.get("body", b""))
-        if self._alarm.deadline == math.inf != self._stall_s:
-            self._alarm.deadline = self._sending_since + self._look_s
-        is_last = message["type"] == "http.response.body" and not message.get("more_body", False)
-        self._started = self._started or message["type"] == "http.response.start"
-        if is_last:
-            self._finished = trio.Event()
+        self._sent_at = trio.current_time()
+        self._is_sending = True
+        if message["type"] == "http.response.body":
+            self._body_bytes += len(message.get("body", b""))
+            if not message.get("more_body", False):
+                self._finished = trio.Event()
+        elif message["type"] == "http.response.start":
+            self._started = True
+        if self._writes is None:
+            if self._stall_s != math.inf:
+                self._watch()
+        elif self._finished is not None or (self._beat is None and message["type"] == "http.response.body"):
+            self._writes.holds = False  # it is the end, or no stream of ours after all
         try:
             await self._send(message)
         finally:
-            self._sending_since = None
-            if is_last and self._finished is not None:
+            self._is_sending = False
+            if self._finished is not None:
                 self._finished.set()
+
+    def _watch(self) -> None:
+        """A write begins that may take long."""
+        self._alarm.deadline = min(self._alarm.deadline, trio.current_time() + self._look_s)
 
     @trio.lowlevel.enable_ki_protection
     async def receive(self) -> Message:
@@ -123,13 +159,13 @@ class Exchange:
     async def _next_look(self) -> float:
         """Look at the write that is under way, end the exchange if it is stuck, and say when to look again."""
         now = trio.current_time()
-        connection, since = self.connection, self._sending_since
-        if connection is None or (since is None and not connection.waiting_bytes):
+        connection = self.connection
+        if connection is None or not (self._is_sending or connection.waiting_bytes):
             self._mark = None
-            return math.inf
+            return self._next_beat(now)
         progress = connection.progress(self._body_bytes)
         # On HTTP/1.1 a write that has gone through was taken; on HTTP/2 it may be no further than the server's buffer.
-        went_through = not connection.is_multiplexed and since is not None and self._mark and self._mark[0] < since
+        went_through = not connection.is_multiplexed and self._mark is not None and self._mark[0] < self._sent_at
         if self._mark is None or self._mark[1] != progress or went_through:
             self._mark = now, progress
         elif now - self._mark[0] >= self._stall_s:
@@ -138,12 +174,20 @@ class Exchange:
             return math.inf
         return now + self._look_s
 
+    def _next_beat(self, now: float) -> float:
+        """Beat if the stream has been idle for long enough, and say when to look again."""
+        if now < self._sent_at + self._heartbeat_s:
+            return self._sent_at + self._heartbeat_s
+        if self._beat is not None and not self._is_sending:
+            self._beat()
+        return now + self._heartbeat_s
+
     @property
     def _look_s(self) -> float:
         return min(1.0, self._stall_s / 8)
 
     def _abort_if_stuck(self) -> None:
-        if self._sending_since is not None and self.connection is not None and self.connection.is_stuck:
+        if self._is_sending and self.connection is not None and self.connection.is_stuck:
             self.connection.abort()
 
     async def fail(self) -> None:

@@ -15,9 +15,9 @@ from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
 from .exchange import SCOPE_KEY, Exchange, exchange_of
 from .http2 import keep_answered_streams, lift_request_limit, protocol_behind
-from .send_lock import take_free_lock_at_once
 from .versions import can_repair
 from .worker import stop_on_sigterm
+from .writes import repair_http2
 
 log = logging.getLogger("trio_streamact")
 
@@ -91,7 +91,7 @@ class ServingGuard:
             lift_request_limit(protocol)
             keep_answered_streams(protocol)
             if exchange.connection is not None:
-                take_free_lock_at_once(exchange.connection)  # before any of those that share it has written
+                repair_http2(exchange.connection.protocol)  # before any of those that share it has written
         elif exchange.connection is None:
             self._warn_once(scope)
 

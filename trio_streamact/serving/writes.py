@@ -1,0 +1,108 @@
+"""Writes that wait for nobody, that a close does not break, and whose failure everyone hears of.
+
+Fault 1: hypercorn takes a lock round every write, and trio yields in every write. Both are passes through the scheduler
+even when nobody holds the lock and the kernel has room: each chunk of a paced stream leaves later by as long as
+everything else that is ready takes. And each part of a response leaves by itself: head, first chunk, end.
+
+Fault 2: it closes a connection without that lock, and trio refuses a write beside the close; on HTTP/2, where others
+share the connection, their writes fail with a ``BusyResourceError`` that nobody expects.
+
+Fault 3: a write that fails tells all streams of the connection, one after the other, in the task of one of them; told
+itself, that one is cancelled, and those behind it never hear that their client is gone: their handlers run for ever.
+
+Fault 4: on HTTP/2 it takes the bytes from h2 before it waits for the lock. When the stream is reset meanwhile, they
+are lost; if there is a head among them, the table of headers that all streams share is out of step from then on, and
+the client gives up the connection at the next head.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable
+from types import MethodType
+from typing import Any, final
+
+import attrs
+import trio
+from hypercorn.events import Closed, RawData
+
+TELL_S = 5.0
+"""How long it may take to tell the streams of a connection that it is closed, in seconds."""
+
+
+@final
+@attrs.define(eq=False)
+class Writes:
+    """The writes of one connection of HTTP/1.1, while it carries a stream.
+
+    Attributes:
+        holds: Whether what is written waits for what comes next, to leave with it.
+    """
+
+    _server: Any
+    _about_to_wait: Callable[[], None]
+    holds: bool = attrs.field(default=False, init=False)
+    _held: bytes = attrs.field(default=b"", init=False)
+
+    async def send(self, event: Any) -> None:
+        """Stand in for ``TCPServer.protocol_send``."""
+        if isinstance(event, RawData):
+            self._held += event.data
+            if not self.holds:
+                await self.flush()
+        else:
+            await self.flush()
+            await self._server.protocol_send(event)
+
+    async def flush(self) -> None:
+        """Write what is held, and hold nothing more."""
+        self.holds = False
+        if self._held:
+            data, self._held = self._held, b""
+            await _write(self._server, (data,), self._about_to_wait)
+
+
+def repair_http2(protocol: Any) -> None:
+    """Repair the writes of a connection of HTTP/2; nothing else changes."""
+    server = protocol.send.__self__
+    if not isinstance(protocol.__dict__.get("_flush"), MethodType):
+        protocol._flush = MethodType(_flush, (protocol.connection, server))
+
+
+async def _flush(self: tuple[Any, Any]) -> None:
+    """``H2Protocol._flush``, but for the faults: what cannot be written yet stays with h2, for whoever writes next."""
+    connection, server = self
+    if getattr(connection, "_data_to_send", True):
+        await _write(server, iter(connection.data_to_send, b""))
+
+
+async def _write(server: Any, pieces: Iterable[bytes], about_to_wait: Callable[[], None] | None = None) -> None:
+    await trio.lowlevel.checkpoint_if_cancelled()
+    try:
+        server.send_lock.acquire_nowait()
+    except trio.WouldBlock:
+        if about_to_wait is not None:
+            about_to_wait()
+        await server.send_lock.acquire()
+    try:
+        for piece in pieces:
+            sent = _write_at_once(server.stream, piece)
+            if sent < len(piece):
+                if about_to_wait is not None:
+                    about_to_wait()
+                with trio.CancelScope(shield=True):
+                    await server.stream.send_all(memoryview(piece)[sent:])
+    except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + TELL_S):
+            await server.protocol.handle(Closed())
+    finally:
+        server.send_lock.release()
+
+
+def _write_at_once(stream: Any, piece: bytes) -> int:
+    """Write what the kernel takes of *piece*, and say how much that was; of what is wrong, trio knows the words."""
+    sock = getattr(stream, "socket", None)  # not that of TLS, which has to encrypt first
+    try:
+        return 0 if sock is None else os.write(sock.fileno(), piece)
+    except OSError:
+        return 0
