@@ -19,7 +19,7 @@ from .causes import parts_of
 from .errors import ActionError, is_expected, shutdown_error, timeout_error, too_many_streams
 from .reports import Outcome, StreamReport, run_inline, stream_ended, stream_opened
 from .room import Room
-from .serving import Exchange
+from .serving import Contexts, Exchange
 from .stream import FrameChannel, Stream
 from .wire import HEARTBEAT, Dialect, encode_done, encode_error
 
@@ -94,8 +94,7 @@ class StreamBody(ResponseBody):
         self._refusal = produce if isinstance(produce, Failed) else None
         if not isinstance(produce, Failed):
             self._produce = produce
-            # The app's context outermost, or the handler would get a `g` of its own.
-            self._contexts = _Context(app_ctx.copy()), _Context(request_ctx.copy())
+            self._contexts = Contexts.of(app_ctx, request_ctx)
         self._handling = trio.CancelScope()
         self._is_draining = False
         self._outcome: Outcome = "done"
@@ -216,8 +215,7 @@ class StreamBody(ResponseBody):
             try:
                 await self._announce(stream_opened, action=self._settings.action)
                 if self._refusal is None:
-                    for_app, for_request = self._contexts
-                    async with for_app, for_request:
+                    async with self._contexts:
                         await self._run()
                 else:
                     self._end(self._refusal)
@@ -303,21 +301,6 @@ class StreamBody(ResponseBody):
                 await signal.send_async(self._app, _sync_wrapper=run_inline, **about)
         except Exception:
             self._app.logger.exception("A receiver of %s failed", signal.name)
-
-
-@final
-@attrs.frozen
-class _Context:
-    """A context of Quart's that is left in peace: its teardown functions run also where the client has left."""
-
-    _context: Any
-
-    async def __aenter__(self) -> None:
-        await self._context.__aenter__()
-
-    async def __aexit__(self, *exc_info: object) -> None:
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + REPORTING_S):
-            await self._context.__aexit__(*exc_info)
 
 
 async def report_error(app: Quart, action: str, error: BaseException) -> None:

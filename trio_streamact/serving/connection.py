@@ -16,8 +16,10 @@ import attrs
 import trio
 
 from .asgi import Send
+from .writes import Writes
 
 _TCP_INFO_BYTES_ACKED = struct.Struct("=120xQ")  # `tcpi_bytes_acked`, Linux 4.1 and later
+_SILENCE = "_trio_streamact_silence_ms"
 _TIOCOUTQ = 0x5411  # what a socket has not sent yet; the value of Linux on x86 and ARM
 
 
@@ -43,6 +45,7 @@ class Connection:
         http = getattr(send, "__self__", None)
         protocol = getattr(getattr(http, "send", None), "__self__", None)
         server = getattr(getattr(protocol, "send", None), "__self__", None)
+        server = server.server if isinstance(server, Writes) else server  # of a stream that is just over
         worker = getattr(http, "context", None)
         if any(not hasattr(worker, name) for name in ("terminate", "terminated")):
             return None
@@ -120,11 +123,14 @@ class Connection:
         option = getattr(socket, "TCP_USER_TIMEOUT", None)
         sock = self._socket()
         if option is not None and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            with suppress(OSError):
-                after_ms = int(min(after_s * 1000, 2**31 - 1))
-                if self.is_multiplexed:  # the longest of all that share it
-                    after_ms = max(after_ms, sock.getsockopt(socket.IPPROTO_TCP, option))
-                sock.setsockopt(socket.IPPROTO_TCP, option, after_ms)
+            after_ms = int(min(after_s * 1000, 2**31 - 1))
+            now_ms: int = getattr(self.server, _SILENCE, 0)
+            if self.is_multiplexed:  # the longest of all that share it
+                after_ms = max(after_ms, now_ms)
+            if after_ms != now_ms:  # for a stream behind another, it is set already
+                with suppress(OSError):
+                    sock.setsockopt(socket.IPPROTO_TCP, option, after_ms)
+                    setattr(self.server, _SILENCE, after_ms)
 
     def _acknowledged(self) -> object:
         sock = self._socket()

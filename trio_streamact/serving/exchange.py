@@ -50,6 +50,7 @@ class Exchange:
     _beat: Callable[[], None] | None = attrs.field(default=None, init=False)
     _writes: Writes | None = attrs.field(default=None, init=False)
     _started: bool = attrs.field(default=False, init=False)
+    _has_request: bool = attrs.field(default=False, init=False)
     _is_sending: bool = attrs.field(default=False, init=False)
     _sent_at: float = attrs.field(default=-math.inf, init=False)
     _finished: trio.Event | None = attrs.field(default=None, init=False)
@@ -100,9 +101,10 @@ class Exchange:
 
     def leave_connection(self) -> None:
         """Leave the connection as it was to what comes next on it."""
-        if self._writes is not None and self.connection is not None:
+        if self._writes is None or self.connection is None:
+            return
+        if self.connection.protocol.send == self._writes.send:  # it may be the next stream's already
             self.connection.protocol.send = self.connection.server.protocol_send
-            self.connection.give_up_on_silence(0)  # as the system does
 
     # A Ctrl-C that hits the writer of a stream would cut it without a word; the server's main task gets it instead.
     @trio.lowlevel.enable_ki_protection
@@ -116,6 +118,8 @@ class Exchange:
                 self._finished = trio.Event()
         elif message["type"] == "http.response.start":
             self._started = True
+            if self._writes is None and self.connection is not None and not self.connection.is_multiplexed:
+                self.connection.give_up_on_silence(0)  # as the system does, if a stream was here before
         if self._writes is None:
             if self._stall_s != math.inf:
                 self._watch()
@@ -150,6 +154,10 @@ class Exchange:
         return message
 
     async def _receive_and_look(self) -> Message:
+        if not self._has_request:  # no stream opens before
+            message = await self._receive()
+            self._has_request = not message.get("more_body", False)
+            return message
         while True:
             self._alarm = trio.CancelScope(deadline=self._alarm.deadline)
             with self._alarm:

@@ -36,10 +36,11 @@ class Writes:
     """The writes of one connection of HTTP/1.1, while it carries a stream.
 
     Attributes:
+        server: hypercorn's ``TCPServer``.
         holds: Whether what is written waits for what comes next, to leave with it.
     """
 
-    _server: Any
+    server: Any
     _about_to_wait: Callable[[], None]
     holds: bool = attrs.field(default=False, init=False)
     _held: bytes = attrs.field(default=b"", init=False)
@@ -52,14 +53,14 @@ class Writes:
                 await self.flush()
         else:
             await self.flush()
-            await self._server.protocol_send(event)
+            await self.server.protocol_send(event)
 
     async def flush(self) -> None:
         """Write what is held, and hold nothing more."""
         self.holds = False
         if self._held:
             data, self._held = self._held, b""
-            await _write(self._server, (data,), self._about_to_wait)
+            await _write(self.server, (data,), self._about_to_wait)
 
 
 def repair_http2(protocol: Any) -> None:
