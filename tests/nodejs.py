@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent / "node"
+MODULES = HERE / "node_modules"
+REACT = Path(__file__).parent / "clients" / "react-modules.js"
 
 
 @cache
@@ -22,8 +24,27 @@ def node() -> str:
             pytest.fail("Node is missing, and nothing is left out in CI")
         pytest.skip("Node is missing: install nodejs and npm")
     wanted = HERE / "package.json"
-    installed = HERE / "node_modules" / ".installed"
+    installed = MODULES / ".installed"
     if not installed.exists() or installed.read_bytes() != wanted.read_bytes():
         subprocess.run([npm, "install", "--silent"], cwd=HERE, check=True, timeout=300)
         installed.write_bytes(wanted.read_bytes())
     return executable
+
+
+def vue_module(package: str = "vue") -> Path:
+    """Give Vue as a module for browsers, the one that warns of what is done wrong."""
+    node()
+    return MODULES / package / "dist" / "vue.esm-browser.js"
+
+
+@cache
+def react_module(react: str = "react", react_dom: str = "react-dom") -> Path:
+    """Give React as a module for browsers, the one that warns of what is done wrong."""
+    node()
+    made = MODULES / f".{react}.js"
+    define = '--define:process.env.NODE_ENV="development"'
+    aliases = (f"--alias:react={react}", f"--alias:react-dom={react_dom}")
+    options = ("--bundle", "--format=esm", define, *aliases, "--log-level=warning", f"--outfile={made}")
+    command: list[str | Path] = [MODULES / ".bin" / "esbuild", REACT, *options]
+    subprocess.run(command, check=True, timeout=60, env={**os.environ, "NODE_PATH": str(MODULES)})
+    return made

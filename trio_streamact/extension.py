@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Unpack, cast, final
+from typing import Any, Unpack, cast, final
 
-import attrs
 from quart_trio import QuartTrio
 
 from .action import (
@@ -21,9 +20,12 @@ from .action import (
     remote_address,
     with_defaults,
 )
+from .client_files import PATH, client_view
+from .commands import commands
 from .errors import ServerErrorHandler
 from .limits import Limits
 from .origins import allowed_origins
+from .references import Route, describe, openapi
 from .room import Room
 from .serving import ServingGuard
 from .wire import Dialect
@@ -31,16 +33,6 @@ from .wire import Dialect
 EXTENSION = "trio_streamact"
 
 Registration = Callable[[Handler | StreamActionView], StreamActionView]
-
-
-@final
-@attrs.frozen
-class Route:
-    """Where an action is registered."""
-
-    path: str
-    methods: tuple[str, ...]
-    view: StreamActionView
 
 
 @final
@@ -96,8 +88,13 @@ class StreamActions:
         if not isinstance(app.extensions.get(EXTENSION), StreamActions):
             app.extensions[EXTENSION] = self
             app.asgi_app = ServingGuard(app.asgi_app, self._sigterm)  # type: ignore[method-assign, assignment, arg-type]
+            app.cli.add_command(commands(lambda: [route for each in all_of(app) for route in each._routes], app.name))
         if app in self._apps:
             return
+        beside = [actions for actions in all_of(app) if actions._url_prefix == self._url_prefix]
+        app.extensions.setdefault(f"{EXTENSION}.all", []).append(self)
+        if not beside:
+            self._serve_client(app)
         self._apps.append(app)
         for route in self._routes:
             self._add(app, route)
@@ -111,13 +108,17 @@ class StreamActions:
 
         Raises:
             TypeError: As ``define_stream_action`` does, or an option was given for a view.
-            ValueError: The path does not begin with a slash.
+            ValueError: The path does not begin with a slash, or would hide the browser client, or there is no method.
         """
         if not path.startswith("/"):
             raise ValueError(f"the path of an action must begin with a slash, not {path!r}")
+        if path.startswith("/_client/<"):
+            raise ValueError("behind /_client/ the client is served; an action there can have a path without variables")
         if isinstance(methods, str):
             raise TypeError(f"methods is a list of methods; write [{methods!r}] for a single one")
         on = tuple(method.upper() for method in methods)
+        if not on:
+            raise ValueError("an action needs a method")
 
         def register(handler: Handler | StreamActionView) -> StreamActionView:
             if hasattr(handler, "action"):
@@ -155,6 +156,24 @@ class StreamActions:
         """Serve an action for DELETE. See ``route``."""
         return self.route(path, methods=("DELETE",), **options)
 
+    def openapi(self) -> dict[str, Any]:
+        """Describe the actions that are registered here by OpenAPI 3.2, in plain JSON values.
+
+        It holds docstrings and is served nowhere by itself: give it to whom it is for.
+
+        Raises:
+            ValueError: Two actions have the same name.
+        """
+        return openapi(describe(self._routes), "Stream actions")
+
+    def _serve_client(self, app: QuartTrio) -> None:
+        def routes() -> list[Route]:
+            beside = [actions for actions in all_of(app) if actions._url_prefix == self._url_prefix]
+            return [route for actions in beside for route in actions._routes]
+
+        endpoint = f"streamact{self._url_prefix}/_client"  # no action's: those have no slashes
+        app.add_url_rule(self._url_prefix + PATH, endpoint, client_view(routes))
+
     def _add(self, app: QuartTrio, route: Route) -> None:
         # The same action may stand at several paths, so its name alone is no endpoint.
         taken = f"streamact.{route.view.action.name}"
@@ -162,3 +181,8 @@ class StreamActions:
         while endpoint in app.view_functions:
             endpoint, count = f"{taken}_{count}", count + 1
         app.add_url_rule(route.path, endpoint, route.view, methods=list(route.methods))
+
+
+def all_of(app: QuartTrio) -> list[StreamActions]:
+    """List the extensions that serve actions from *app*, in the order in which they came."""
+    return list(app.extensions.get(f"{EXTENSION}.all", []))

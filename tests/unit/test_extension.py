@@ -106,6 +106,7 @@ def test_the_limits_of_the_app_hold_for_views_that_were_made_without_it() -> Non
         (lambda: StreamActions(dialect="loud"), ValueError),  # type: ignore[arg-type]
         (lambda: StreamActions().post("x"), ValueError),
         (lambda: StreamActions().route("/x", methods="POST"), TypeError),
+        (lambda: StreamActions().route("/x", methods=[]), ValueError),
     ],
 )
 def test_what_cannot_work_is_refused_at_once(make: Any, error: type[Exception]) -> None:
