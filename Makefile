@@ -33,3 +33,24 @@ $(VENV)/.test-installed: pyproject.toml
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
 	@touch $@
+
+# The benchmarks: by hand, never in the gate. What does not install is left out, and said to be.
+
+BENCH := .venv-bench
+
+.PHONY: bench bench-quick bench-check
+bench: $(BENCH)/.installed  ## Measure every server that installs, about 20 minutes; results in benchmarks/
+	$(BENCH)/bin/python -m benchmarks run --save full
+
+bench-quick: $(BENCH)/.installed  ## The same in about four minutes, printed and not kept
+	$(BENCH)/bin/python -m benchmarks run --quick
+
+bench-check: $(VENV)/.test-installed  ## Fail where a speed has fallen under its bound, about two minutes
+	$(VENV)/bin/python -m benchmarks check
+
+$(BENCH)/.installed: pyproject.toml benchmarks/node/package.json
+	test -x $(BENCH)/bin/python || $(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[bench]' || \
+		$(BENCH)/bin/python -m pip install --quiet --disable-pip-version-check -e .
+	-npm install --silent --no-package-lock --prefix benchmarks/node
+	@touch $@

@@ -9,6 +9,7 @@ missing=""
 have chromium || have chromium-browser || have google-chrome || missing="$missing chromium"
 have nginx || missing="$missing nginx"
 have ip || missing="$missing iproute2"
+have cc || missing="$missing gcc libc6-dev"
 have openssl || missing="$missing openssl"
 [ -n "$missing" ] || exit 0
 

@@ -1,0 +1,140 @@
+"""What trio_streamact is to reach, and where a regress is one, as data."""
+
+from __future__ import annotations
+
+import attrs
+
+from .figures import Spread, ratios
+from .loads import LOADS
+from .peers import FLOOR, OURS, PLAIN
+from .rounds import Measured
+
+
+def gains(values: Measured, load: str, figure: str, against: str, of: str = OURS) -> list[float]:
+    """How many times as good as *against* the server *of* was, round by round."""
+    known = values.get(load, {})
+    if of not in known or against not in known:
+        return []
+    pair = (known[of][figure], known[against][figure])
+    return ratios(*pair) if LOADS[load].figures[figure].better == "more" else ratios(*reversed(pair))
+
+
+@attrs.frozen(kw_only=True)
+class Target:
+    """One thing to reach: as many times as good as another server, or no more than a number.
+
+    Args:
+        title: What it is, for a table.
+        load: The load that shows it.
+        figure: The load's figure.
+        against: The other server; None where the figure itself is meant, which must be less.
+        must: What it must reach.
+        want: What it should.
+    """
+
+    title: str
+    load: str
+    figure: str
+    against: str | None
+    must: float | None = None
+    want: float | None = None
+
+    def reached(self, values: Measured) -> Spread | None:
+        """What was reached; None where it was not measured."""
+        if self.against is not None:
+            found = gains(values, self.load, self.figure, self.against)
+        else:
+            columns = values.get(self.load, {}).get(OURS, {})
+            found = [value for value in columns.get(self.figure, []) if value is not None]
+        return Spread.of(found) if found else None
+
+    def verdict(self, reached: Spread) -> str:
+        """Say in a word or two how far that is."""
+        if self.want is not None and self._is_met(reached.median, self.want):
+            return "reached" if self.must is None else "wanted, reached"
+        if self.must is None:
+            return "not reached"
+        return "reached" if self._is_met(reached.median, self.must) else "**missed**"
+
+    def _is_met(self, value: float, bound: float) -> bool:
+        return value >= bound if self.against is not None else value <= bound
+
+
+TARGETS = (
+    Target(title="burst, 1 connection, CPU", load="burst", figure="cpu_us", against=FLOOR, must=23, want=27),
+    Target(title="burst, 64 connections, CPU", load="burst64", figure="cpu_us", against=FLOOR, must=14, want=17),
+    Target(
+        title="lateness of ticks beside a burst, p50 in ms",
+        load="lateness",
+        figure="p50_ms",
+        against=None,
+        must=1,
+        want=0.3,
+    ),
+    Target(title="tick delivery, p50", load="ticks-in-step", figure="p50_ms", against=FLOOR, must=2),
+    Target(title="tick delivery, p50 in ms", load="ticks-in-step", figure="p50_ms", against=None, want=0.2),
+    Target(title="CPU of a tick", load="ticks-in-step", figure="cpu_us", against=FLOOR, must=1),
+    Target(title="CPU of a tick in us", load="ticks-in-step", figure="cpu_us", against=None, want=90),
+    Target(title="short streams, CPU", load="short", figure="cpu_us", against=PLAIN, must=1.1),
+    Target(title="short streams, CPU", load="short", figure="cpu_us", against="sse-starlette", want=1),
+    Target(title="first event, p50", load="first", figure="p50_ms", against=PLAIN, must=1),
+    Target(title="first event, p50", load="first", figure="p50_ms", against=FLOOR, want=1),
+    Target(title="cancel, p50 in ms", load="cancel", figure="p50_ms", against=None, must=0.5),
+    Target(title="idle memory, KiB a stream", load="idle", figure="kib", against=None, must=36, want=30),
+)
+
+
+@attrs.frozen(kw_only=True)
+class Guard:
+    """Where ``bench-check`` fails: fewer times as good as another server in the same rounds.
+
+    Always a ratio, since a slower machine is no regress; and looser than the target, by what a busy machine disturbs.
+    """
+
+    load: str
+    figure: str
+    against: str = FLOOR
+    at_least: float
+    reason: str
+
+
+GUARDS = (
+    Guard(load="burst", figure="cpu_us", at_least=19, reason="the target is 23; a busy machine has shown 10 % less"),
+    Guard(load="burst64", figure="cpu_us", at_least=11.5, reason="the target is 14; as above"),
+    Guard(
+        load="lateness",
+        figure="p50_ms",
+        at_least=0.15,
+        reason="the target is 1 ms, about six times the floor's; a writer that never pauses is at 100 ms",
+    ),
+    Guard(load="ticks-in-step", figure="p50_ms", at_least=1.5, reason="the target is twice as soon as the floor"),
+    Guard(load="ticks-in-step", figure="cpu_us", at_least=0.85, reason="the target is the floor's cost"),
+    Guard(
+        load="short",
+        figure="cpu_us",
+        against=PLAIN,
+        at_least=1.0,
+        reason="the target is 1.1 times the streams of plain quart-trio; CPU is steadier than streams a second",
+    ),
+    Guard(load="first", figure="p50_ms", against=PLAIN, at_least=0.85, reason="the target is no later than quart-trio"),
+    Guard(
+        load="cancel",
+        figure="p50_ms",
+        at_least=0.15,
+        reason="the target is 0.5 ms, about six times the floor's; a cancellation that waits for a tick is at 50 ms",
+    ),
+    Guard(load="idle", figure="kib", at_least=0.49, reason="the target is 36 KiB, where the floor holds 19"),
+)
+
+
+def broken(values: Measured) -> list[str]:
+    """Say which guards do not hold."""
+    found = []
+    for guard in GUARDS:
+        what = f"{guard.load}, {LOADS[guard.load].figures[guard.figure].unit}, against {guard.against}"
+        reached = gains(values, guard.load, guard.figure, guard.against)
+        if not reached:
+            found.append(f"{what}: not measured")
+        elif (median := Spread.of(reached).median) < guard.at_least:
+            found.append(f"{what}: {median:.3g} times as good, under {guard.at_least} ({guard.reason})")
+    return found
