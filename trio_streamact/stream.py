@@ -37,7 +37,8 @@ class FrameChannel:
     _bytes: int = attrs.field(default=0, init=False)
     _last: bytes | None = attrs.field(default=None, init=False)
     # For both sides: senders wait while it is full, the reader while it is empty, so they never wait at once.
-    _waiting: trio.lowlevel.ParkingLot = attrs.field(factory=trio.lowlevel.ParkingLot, init=False)
+    # Plain tasks and no `ParkingLot`, which is ten times as large.
+    _waiting: list[trio.lowlevel.Task] = attrs.field(factory=list, init=False)
 
     def __enter__(self) -> Self:
         return self
@@ -57,7 +58,8 @@ class FrameChannel:
         """Put *frame* if there is room, of which one frame always finds enough; say whether there was."""
         frames, size_bytes = self._frames, self._bytes + len(frame)
         if not frames:
-            self._waiting.unpark_all()  # nobody but the reader
+            if self._waiting:
+                self._wake_all()  # nobody but the reader
         elif len(frames) >= self.limits.buffer_chunks or size_bytes > self.limits.buffer_bytes:
             return False
         frames.append(frame)
@@ -73,7 +75,7 @@ class FrameChannel:
         began = trio.current_time()
         try:
             while not self.put_nowait(frame):
-                await self._waiting.park()
+                await self._wait()
                 if not self.is_open:
                     raise trio.ClosedResourceError("the stream is closed")
         finally:
@@ -92,17 +94,17 @@ class FrameChannel:
     def close(self) -> None:
         """Take no more frames; those that wait can still be read."""
         self.is_open = False
-        self._waiting.unpark_all()
+        self._wake_all()
 
     async def wait_readable(self) -> None:
         """Wait until there is a frame, or the end; or until ``wake``."""
         if not self.is_readable:
-            await self._waiting.park()
+            await self._wait()
 
     def wake(self) -> None:
         """Have a reader that waits look again."""
         if not self.is_readable:
-            self._waiting.unpark_all()
+            self._wake_all()
 
     def take(self, most_bytes: int) -> tuple[list[bytes], bool]:
         """Take the frames that wait, but no more than *most_bytes* of them, or one; and say if that was the last.
@@ -143,8 +145,23 @@ class FrameChannel:
             count = max(bisect_right(list(accumulate(map(len, frames))), most_bytes), at_least)
             frames, self._frames = frames[:count], frames[count:]
             self._bytes -= sum(map(len, frames))
-        self._waiting.unpark_all()
+        self._wake_all()
         return frames
+
+    async def _wait(self) -> None:
+        task = trio.lowlevel.current_task()
+
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            self._waiting.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._waiting.append(task)
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+
+    def _wake_all(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for task in waiting:
+            trio.lowlevel.reschedule(task)
 
     def _is_last(self, frames: list[bytes]) -> bool:
         return bool(frames) and frames[-1] is self._last

@@ -11,6 +11,7 @@ import trio
 
 from .asgi import Message, Receive, Send
 from .connection import Connection
+from .heart import Heart, Look
 from .worker import Worker, worker_of
 from .writes import Writes
 
@@ -32,9 +33,8 @@ class Exchange:
     may wait in a buffer that nobody empties once the connection is closed.
 
     Stalling. Fault: hypercorn shields its writes from cancellation, so a client that takes nothing holds its
-    connection for ever, through ``graceful_timeout`` and all. quart-trio waits in ``receive`` for the whole of an
-    exchange: there, without a task more, an alarm looks at a write that takes long. It is the heart of an idle stream
-    too, which so needs no timer of its own for every chunk that it waits for.
+    connection for ever, through ``graceful_timeout`` and all. Whoever looks at all streams looks at a write that takes
+    long, too.
 
     Attributes:
         connection: The connection, or None where it cannot be found.
@@ -50,11 +50,10 @@ class Exchange:
     _beat: Callable[[], None] | None = attrs.field(default=None, init=False)
     _writes: Writes | None = attrs.field(default=None, init=False)
     _started: bool = attrs.field(default=False, init=False)
-    _has_request: bool = attrs.field(default=False, init=False)
     _is_sending: bool = attrs.field(default=False, init=False)
     _sent_at: float = attrs.field(default=-math.inf, init=False)
     _finished: trio.Event | None = attrs.field(default=None, init=False)
-    _alarm: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _look: Look | None = attrs.field(default=None, init=False)
     _body_bytes: int = attrs.field(default=0, init=False)
     _mark: tuple[float, object] | None = attrs.field(default=None, init=False)
 
@@ -80,7 +79,7 @@ class Exchange:
         for *stall_s*."""
         self._sent_at = trio.current_time()
         self._heartbeat_s, self._beat = heartbeat_s, beat
-        self._alarm.deadline = self._sent_at + heartbeat_s
+        self._look = Heart.beating().join(self, self._sent_at + heartbeat_s)
         if self.connection is not None:
             self._stall_s = stall_s
             # Later than the alarm, which knows more: the kernel is for peers that have vanished.
@@ -101,6 +100,8 @@ class Exchange:
 
     def leave_connection(self) -> None:
         """Leave the connection as it was to what comes next on it."""
+        if self._look is not None:
+            Heart.beating().leave(self._look)
         if self._writes is None or self.connection is None:
             return
         if self.connection.protocol.send == self._writes.send:  # it may be the next stream's already
@@ -109,7 +110,7 @@ class Exchange:
     # A Ctrl-C that hits the writer of a stream would cut it without a word; the server's main task gets it instead.
     @trio.lowlevel.enable_ki_protection
     async def send(self, message: Message) -> None:
-        """Send *message* to the server, under the eye of the alarm."""
+        """Send *message* to the server, and have it looked at while that lasts."""
         self._sent_at = trio.current_time()
         self._is_sending = True
         if message["type"] == "http.response.body":
@@ -134,13 +135,14 @@ class Exchange:
 
     def _watch(self) -> None:
         """A write begins that may take long."""
-        self._alarm.deadline = min(self._alarm.deadline, trio.current_time() + self._look_s)
+        if self._look is not None:
+            Heart.beating().hurry(self._look, trio.current_time() + self._look_s)
 
     @trio.lowlevel.enable_ki_protection
     async def receive(self) -> Message:
-        """Receive from the server, and wake up to look at a write that takes long."""
+        """Receive from the server."""
         try:
-            message = await self._receive_and_look()
+            message = await self._receive()
         except trio.Cancelled:
             # The server gives up on this exchange, but a write that it shields would go on for ever.
             self._abort_if_stuck()
@@ -153,20 +155,8 @@ class Exchange:
                 self._abort_if_stuck()
         return message
 
-    async def _receive_and_look(self) -> Message:
-        if not self._has_request:  # no stream opens before
-            message = await self._receive()
-            self._has_request = not message.get("more_body", False)
-            return message
-        while True:
-            self._alarm = trio.CancelScope(deadline=self._alarm.deadline)
-            with self._alarm:
-                return await self._receive()
-            self._alarm.deadline = await self._next_look()
-
-    async def _next_look(self) -> float:
+    async def look(self, now: float) -> float:
         """Look at the write that is under way, end the exchange if it is stuck, and say when to look again."""
-        now = trio.current_time()
         connection = self.connection
         if connection is None or not (self._is_sending or connection.waiting_bytes):
             self._mark = None

@@ -1,0 +1,103 @@
+"""One timer for all open streams of a worker: their heartbeats, and looks at writes that take long."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+import math
+from itertools import count
+from typing import Protocol, final
+
+import attrs
+import trio
+
+LINGER_S = 1.0
+"""How long it waits for the next stream when the last one has ended, in seconds."""
+
+log = logging.getLogger("trio_streamact")
+
+
+class Patient(Protocol):
+    """What a heart looks at."""
+
+    async def look(self, now: float) -> float:
+        """Do what is due, and say when to look again."""
+
+
+@final
+@attrs.define(eq=False)
+class Look:
+    """A patient's next look."""
+
+    patient: Patient | None
+    at: float = math.inf
+
+
+@final
+@attrs.define(eq=False)
+class Heart:
+    """A system task of trio's for as long as there are streams; a timer for each would cost it a cancel scope."""
+
+    _open: int = attrs.field(default=0, init=False)
+    _due: list[tuple[float, int, Look]] = attrs.field(factory=list, init=False)
+    _number: count[int] = attrs.field(factory=count, init=False)
+    _nap: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+
+    @classmethod
+    def beating(cls) -> Heart:
+        """Give the one of this run of trio's."""
+        heart = _heart.get(None)
+        if heart is None:
+            heart = cls()
+            _heart.set(heart)
+            trio.lowlevel.spawn_system_task(heart._beat)
+        return heart
+
+    def join(self, patient: Patient, at: float) -> Look:
+        """Look at *patient* from *at* on."""
+        self._open += 1
+        look = Look(patient)
+        self.hurry(look, at)
+        return look
+
+    def leave(self, look: Look) -> None:
+        """Look no more."""
+        look.patient = None
+        self._open -= 1
+        if not self._open:
+            self._due.clear()
+            self._nap.deadline = trio.current_time() + LINGER_S
+
+    def hurry(self, look: Look, at: float) -> None:
+        """Look at *at* already, if that is sooner."""
+        if at < look.at:
+            look.at = at
+            heapq.heappush(self._due, (at, next(self._number), look))
+            self._nap.deadline = min(self._nap.deadline, at)
+
+    async def _beat(self) -> None:
+        async with trio.open_nursery() as nursery:
+            while True:
+                next_at = self._due[0][0] if self._due else math.inf
+                self._nap = trio.CancelScope(deadline=next_at if self._open else trio.current_time() + LINGER_S)
+                with self._nap:
+                    await trio.sleep_forever()
+                now = trio.current_time()
+                if not self._open and not self._due and self._nap.deadline <= now:
+                    break
+                while self._due and self._due[0][0] <= now:
+                    at, _, look = heapq.heappop(self._due)
+                    if look.patient is not None and look.at == at:  # else it has left, or was looked at sooner
+                        look.at = math.inf
+                        nursery.start_soon(self._look, look, now)
+            _heart.set(None)
+
+    async def _look(self, look: Look, now: float) -> None:
+        try:
+            if look.patient is not None:
+                self.hurry(look, await look.patient.look(now))
+        except Exception:
+            log.exception("Looking after a stream failed")
+
+
+_heart: trio.lowlevel.RunVar[Heart | None] = trio.lowlevel.RunVar("heart")
