@@ -13,7 +13,7 @@ from .asgi import Message, Receive, Send
 from .connection import Connection
 from .heart import Heart, Look
 from .worker import Worker, worker_of
-from .writes import Writes
+from .writes import PLAIN, Writes
 
 SCOPE_KEY = "trio_streamact"
 
@@ -71,7 +71,6 @@ class Exchange:
         """Keep the head until there is a body too, or ``flush``."""
         if self.connection is not None and not self.connection.is_multiplexed:
             self._writes = Writes(self.connection.server, self._watch)
-            self._writes.holds = True
             self.connection.protocol.send = self._writes.send
 
     def carry_stream(self, stall_s: float, heartbeat_s: float, beat: Callable[[], None]) -> None:
@@ -88,7 +87,7 @@ class Exchange:
     def hold(self, holds: bool) -> None:
         """Keep what is written next until more is, or ``flush``; or no longer."""
         if self._writes is not None:
-            self._writes.holds = holds
+            self._writes.holds = holds and not PLAIN
 
     async def flush(self) -> None:
         """Write what was kept."""

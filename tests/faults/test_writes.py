@@ -1,0 +1,166 @@
+"""A stream's bytes leave when they can, in as few writes as can be; the fault as it is, and without it."""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hypercorn.config import Config
+from hypercorn.events import RawData
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from quart_trio import QuartTrio
+
+from tests.servers import RawClient, body_of, is_complete, serving
+from trio_streamact import Stream, StreamActions
+from trio_streamact.serving import writes
+
+KEPT_ALIVE = b"\r\n0\r\n\r\n"
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """What is written at once, write by write."""
+    if writes.PLAIN:
+        pytest.skip("the switch is off")
+    pieces: list[bytes] = []
+    write = os.write
+
+    def note(fd: int, piece: bytes) -> int:
+        if piece.startswith((b"HTTP/1.1", b"0\r\n")) or b"data:" in piece:
+            pieces.append(piece)
+        return write(fd, piece)
+
+    monkeypatch.setattr(os, "write", note)
+    return pieces
+
+
+async def passes_of(write: Any) -> int:
+    """Count how often another task runs between the beginning and the end of *write*."""
+    passes = 0
+
+    async def other() -> None:
+        nonlocal passes
+        while True:
+            passes += 1
+            await trio.lowlevel.checkpoint()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(other)
+        await trio.lowlevel.checkpoint()
+        before = passes
+        await write()
+        waited = passes - before
+        nursery.cancel_scope.cancel()
+    return waited
+
+
+async def hypercorn_on(stream: trio.SocketStream) -> TCPServer:
+    return TCPServer(None, Config(), WorkerContext(None), {}, stream)  # type: ignore[arg-type]
+
+
+async def test_upstream_still_yields_in_every_write_and_ours_in_none() -> None:
+    """Fails once hypercorn writes without a pass through the scheduler: then our writes can go."""
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    async with listeners[0], await trio.testing.open_stream_to_socket_listener(listeners[0]) as client:
+        async with await listeners[0].accept() as stream:
+            server = await hypercorn_on(stream)
+            assert await passes_of(partial(server.protocol_send, RawData(b"theirs"))) >= 2
+            ours = writes.Writes(server, lambda: None)
+            ours.holds = False
+            waited = await passes_of(partial(ours.send, RawData(b"ours")))
+            assert waited >= 2 if writes.PLAIN else waited == 0
+            received = b""
+            while not received.endswith(b"ours"):
+                received += await client.receive_some()
+            assert received == b"theirsours"
+
+
+async def ask(client: RawClient, path: str, until: bytes) -> bytes:
+    client.received = b""
+    await client.request(path)
+    return await client.read_until(until)
+
+
+async def test_a_short_stream_leaves_in_one_write(written: list[bytes]) -> None:
+    app = QuartTrio(__name__)
+    actions = StreamActions(app, url_prefix="")
+
+    @actions.post("/short")
+    async def short(stream: Stream[int]) -> None:
+        for number in range(3):
+            await stream.send(number)
+
+    async with serving(app) as server, await server.connect() as client:
+        for _ in range(3):  # on one connection
+            written.clear()
+            response = await ask(client, "/short", KEPT_ALIVE)
+            assert body_of(response).count(b"data:") == 4
+            assert len(written) == 1
+
+
+async def test_a_head_waits_for_no_handler_and_a_chunk_for_no_other() -> None:
+    app = QuartTrio(__name__)
+    actions = StreamActions(app, url_prefix="")
+    go = trio.Event()
+
+    @actions.post("/slow")
+    async def slow(stream: Stream[int]) -> None:
+        await go.wait()
+        await stream.send(1)
+        await stream.close()
+        await trio.sleep_forever()
+
+    async with serving(app) as server, await server.connect() as client:
+        await client.request("/slow")
+        assert b"data" not in await client.read_until(b"\r\n\r\n")
+        go.set()
+        assert not is_complete(await client.read_until(b"__actions_done"))  # whatever the handler does behind it
+
+
+async def test_a_connection_that_carried_a_stream_carries_other_responses_as_before() -> None:
+    app = QuartTrio(__name__)
+    actions = StreamActions(app, url_prefix="")
+
+    @actions.post("/short")
+    async def short(stream: Stream[int]) -> None:
+        await stream.send(1)
+
+    @app.post("/plain")
+    async def plain() -> Any:
+        async def parts() -> Any:
+            yield b"first"
+            await trio.sleep_forever()
+
+        response = await app.make_response(parts())
+        response.timeout = None
+        return response
+
+    async with serving(app) as server, await server.connect() as client:
+        for _ in range(3):
+            assert b"__actions_done" in await ask(client, "/short", KEPT_ALIVE)
+        assert b"first" in await ask(client, "/plain", b"first")
+
+
+async def test_a_response_in_the_place_of_a_stream_is_not_held_back() -> None:
+    app = QuartTrio(__name__)
+    actions = StreamActions(app, url_prefix="")
+
+    @actions.post("/replaced")
+    async def replaced(stream: Stream[int]) -> None:
+        await stream.send(1)
+
+    @app.after_request
+    async def replace(_: Any) -> Any:
+        async def parts() -> Any:
+            yield b"first"
+            await trio.sleep_forever()
+
+        return await app.make_response(parts())
+
+    async with serving(app) as server, await server.connect() as client:
+        assert b"first" in await ask(client, "/replaced", b"first")
