@@ -59,25 +59,21 @@ async def passes_of(write: Any) -> int:
     return waited
 
 
-async def hypercorn_on(stream: trio.SocketStream) -> TCPServer:
-    return TCPServer(None, Config(), WorkerContext(None), {}, stream)  # type: ignore[arg-type]
-
-
 async def test_upstream_still_yields_in_every_write_and_ours_in_none() -> None:
     """Fails once hypercorn writes without a pass through the scheduler: then our writes can go."""
     listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
-    async with listeners[0], await trio.testing.open_stream_to_socket_listener(listeners[0]) as client:
-        async with await listeners[0].accept() as stream:
-            server = await hypercorn_on(stream)
-            assert await passes_of(partial(server.protocol_send, RawData(b"theirs"))) >= 2
-            ours = writes.Writes(server, lambda: None)
-            ours.holds = False
-            waited = await passes_of(partial(ours.send, RawData(b"ours")))
-            assert waited >= 2 if writes.PLAIN else waited == 0
-            received = b""
-            while not received.endswith(b"ours"):
-                received += await client.receive_some()
-            assert received == b"theirsours"
+    client = await trio.testing.open_stream_to_socket_listener(listeners[0])
+    async with listeners[0], client, await listeners[0].accept() as stream:
+        server = TCPServer(None, Config(), WorkerContext(None), {}, stream)  # type: ignore[arg-type]  # of no app
+        assert await passes_of(partial(server.protocol_send, RawData(b"theirs"))) >= 1
+        ours = writes.Writes(server, lambda: None)
+        ours.holds = False
+        waited = await passes_of(partial(ours.send, RawData(b"ours")))
+        assert waited >= 1 if writes.PLAIN else waited == 0
+        received = b""
+        while not received.endswith(b"ours"):
+            received += await client.receive_some()
+        assert received == b"theirsours"
 
 
 async def ask(client: RawClient, path: str, until: bytes) -> bytes:
@@ -136,9 +132,7 @@ async def test_a_connection_that_carried_a_stream_carries_other_responses_as_bef
             yield b"first"
             await trio.sleep_forever()
 
-        response = await app.make_response(parts())
-        response.timeout = None
-        return response
+        return await app.make_response(parts())
 
     async with serving(app) as server, await server.connect() as client:
         for _ in range(3):

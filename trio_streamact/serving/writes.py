@@ -81,7 +81,7 @@ async def _flush(self: tuple[Any, Any]) -> None:
 
 
 async def _write(server: Any, pieces: Iterable[bytes], about_to_wait: Callable[[], None] | None = None) -> None:
-    await (trio.lowlevel.checkpoint() if PLAIN else trio.lowlevel.checkpoint_if_cancelled())
+    await _checkpoint()
     try:
         server.send_lock.acquire_nowait()
     except trio.WouldBlock:
@@ -101,6 +101,9 @@ async def _write(server: Any, pieces: Iterable[bytes], about_to_wait: Callable[[
             await server.protocol.handle(Closed())
     finally:
         server.send_lock.release()
+
+
+_checkpoint = trio.lowlevel.checkpoint if PLAIN else trio.lowlevel.checkpoint_if_cancelled
 
 
 def _write_at_once(stream: Any, piece: bytes) -> int:
