@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 
 import trio_streamact
-from trio_streamact import testing
+from trio_streamact import client, testing
 
 PUBLIC: dict[ModuleType, set[str]] = {
     trio_streamact: {
@@ -28,6 +28,14 @@ PUBLIC: dict[ModuleType, set[str]] = {
         "rate_limit",
         "stream_ended",
         "stream_opened",
+    },
+    client: {
+        "ActionError",
+        "ChunkStream",
+        "StreamActionReference",
+        "StreamActionRunner",
+        "open_stream_action",
+        "use_stream_action",
     },
     testing: {"IncompleteStreamError", "StreamClient", "open_stream"},
 }

@@ -21,10 +21,11 @@ class InputSchema:
 
     Attributes:
         type: What was declared; ``Any`` lets every value through.
+        structure: Validates JSON values in which no ``Text`` stands; they need not be looked through for one.
     """
 
     type: Any
-    _structure: Structure
+    structure: Structure
     _field_type: FieldTypes
 
     def __call__(self, raw: object) -> Any:
@@ -33,7 +34,7 @@ class InputSchema:
         Raises:
             InvalidInput: *raw* is not what was declared; holds the messages by dotted path.
         """
-        return self._structure(texts_converted(raw, self._field_type))
+        return self.structure(texts_converted(raw, self._field_type))
 
 
 def input_schema(declared: object) -> InputSchema:

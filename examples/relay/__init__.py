@@ -1,0 +1,1 @@
+"""A relay: the words of another service, passed on one by one."""

@@ -1,0 +1,32 @@
+"""Calling streaming server actions from Trio, over httpx2: ``pip install trio-streamact[client]``.
+
+Iterate a stream, which is what a program wants:
+
+    async with open_stream_action(ai_chat, Prompt("hi")) as words:
+        async for word in words:
+            print(word.text)
+
+or hold its state, which is what a display wants:
+
+    chat = use_stream_action(ai_chat, on_chunk=show)
+    await chat.execute(Prompt("hi"))
+    print(chat.status, chat.chunks, chat.error)
+
+One idea a file, each of which knows only those before it: ``faults`` (what a client itself says), ``closing`` and
+``http2`` (what the HTTP client does wrong), ``sending`` (an input to a request), ``connection`` (one response),
+``chunks`` (bytes to chunks), ``options``, ``stream``, ``runner``.
+"""
+
+from ..errors import ActionError
+from ..references import StreamActionReference
+from .runner import StreamActionRunner, use_stream_action
+from .stream import ChunkStream, open_stream_action
+
+__all__ = [
+    "ActionError",
+    "ChunkStream",
+    "StreamActionReference",
+    "StreamActionRunner",
+    "open_stream_action",
+    "use_stream_action",
+]

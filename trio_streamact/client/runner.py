@@ -1,0 +1,190 @@
+"""A call that holds its state: for whoever shows a stream rather than iterates it."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, Generic, Literal, TypeVar, Unpack, final, overload
+
+import trio
+
+from ..errors import ActionError
+from ..references import StreamActionReference
+from .faults import invalid_input
+from .options import AddressOptions, CallOptions, Prepared, prepared
+from .stream import open_prepared
+
+Input = TypeVar("Input")
+Chunk = TypeVar("Chunk")
+
+Status = Literal["idle", "streaming", "done", "error"]
+
+log = logging.getLogger("trio_streamact.client")
+
+
+@final
+class StreamActionRunner(Generic[Input, Chunk]):
+    """Runs an action, as often as it is asked to but once at a time, and holds what has come of it.
+
+    Attributes:
+        chunks: The chunks of the last run so far.
+        data: The latest of them, or None.
+        status: ``"idle"`` before the first run, ``"streaming"`` within one; then ``"done"``, also where the run was
+            stopped, or ``"error"``.
+        error: What the last run failed with, or None.
+    """
+
+    def __init__(
+        self,
+        action: Prepared[Chunk],
+        on_chunk: Callable[[Chunk], object] | None,
+        on_done: Callable[[list[Chunk]], object] | None,
+        on_error: Callable[[ActionError], object] | None,
+    ) -> None:
+        self._action = action
+        self._on_chunk, self._on_done, self._on_error = on_chunk, on_done, on_error
+        self._run: trio.CancelScope | None = None
+        self._task: trio.lowlevel.Task | None = None
+        self.chunks: list[Chunk] = []
+        self.data: Chunk | None = None
+        self.status: Status = "idle"
+        self.error: ActionError | None = None
+
+    async def execute(self, input: Input | None = None) -> None:
+        """Call the action with *input*, and return when the run is over, however it ended: see ``status``.
+
+        A run in flight is aborted, and its ``execute`` returns. If this is cancelled, the run is stopped.
+
+        Raises:
+            RuntimeError: An ``on_chunk`` awaits it, and so would be aborted with the run that it is part of.
+        """
+        task = trio.lowlevel.current_task()
+        if self._run is not None:
+            if self._task is task:
+                raise RuntimeError("on_chunk cannot await another run: start it in a nursery, or from on_done")
+            self._run.cancel()
+        run = self._run = trio.CancelScope()
+        self._task = task
+        self.chunks, self.data, self.error, self.status = [], None, None, "streaming"
+        try:
+            error = await self._outcome(run, input)
+        except BaseException:  # cancelled, that is
+            if self._run is run:
+                self.stop()
+            raise
+        if self._run is not run:
+            return  # stopped, or aborted: another run has the say
+        self._run = None
+        self.error, self.status = error, "done" if error is None else "error"
+        if error is None:
+            await self._tell(self._on_done, self.chunks)
+        else:
+            await self._tell(self._on_error, error)
+
+    def stop(self) -> None:
+        """End the run at once: no chunk is delivered any more, ``on_done`` is not called, the handler is cancelled.
+
+        The status is ``"done"`` by then. Where nothing runs, nothing happens.
+        """
+        if self._run is not None:
+            self._run.cancel()
+            self._run = None
+            self.status = "done"
+
+    async def _outcome(self, run: trio.CancelScope, input: Input | None) -> ActionError | None:
+        """Receive the whole stream, and give what it failed with."""
+        try:
+            with run:
+                await self._receive(run, input)
+        except ActionError as error:
+            return error
+        except Exception as failure:
+            # Out of a function that gives headers, or hooks of the HTTP client: whoever wrote them wants to know.
+            log.exception("The run failed for a reason of its own program")
+            told = invalid_input("The request could not be made")
+            told.__cause__ = failure
+            return told
+        return None
+
+    async def _receive(self, run: trio.CancelScope, input: Input | None) -> None:
+        async with open_prepared(self._action, input) as stream:
+            async for chunk in stream:
+                # Bytes that were on their way into this task when it was stopped arrive all the same.
+                if self._run is not run:
+                    return
+                self.chunks.append(chunk)
+                self.data = chunk
+                if self._on_chunk is not None:
+                    await self._tell(self._on_chunk, chunk)
+
+    async def _tell(self, callback: Callable[[Any], object] | None, value: object) -> None:
+        if callback is None:
+            return
+        try:
+            result = callback(value)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            log.exception("%r failed", callback)
+
+
+@overload
+def use_stream_action(
+    action: StreamActionReference[Input, Chunk],
+    *,
+    on_chunk: Callable[[Chunk], object] | None = None,
+    on_done: Callable[[list[Chunk]], object] | None = None,
+    on_error: Callable[[ActionError], object] | None = None,
+    **options: Unpack[CallOptions],
+) -> StreamActionRunner[Input, Chunk]: ...
+
+
+@overload
+def use_stream_action(
+    action: str,
+    *,
+    chunk: type[Chunk],
+    on_chunk: Callable[[Chunk], object] | None = None,
+    on_done: Callable[[list[Chunk]], object] | None = None,
+    on_error: Callable[[ActionError], object] | None = None,
+    **options: Unpack[AddressOptions],
+) -> StreamActionRunner[Any, Chunk]: ...
+
+
+@overload
+def use_stream_action(
+    action: str,
+    *,
+    chunk: Any = Any,
+    on_chunk: Callable[[Any], object] | None = None,
+    on_done: Callable[[list[Any]], object] | None = None,
+    on_error: Callable[[ActionError], object] | None = None,
+    **options: Unpack[AddressOptions],
+) -> StreamActionRunner[Any, Any]: ...
+
+
+def use_stream_action(
+    action: str | StreamActionReference[Any, Any],
+    *,
+    on_chunk: Callable[[Any], object] | None = None,
+    on_done: Callable[[list[Any]], object] | None = None,
+    on_error: Callable[[ActionError], object] | None = None,
+    **options: Any,
+) -> StreamActionRunner[Any, Any]:
+    """Make what runs an action and holds what comes of it; nothing is sent before its ``execute``.
+
+    The three functions may be async; they are awaited one after the other, and by an ``on_chunk`` the stream waits.
+    One that raises is logged, and the run goes on.
+
+    Args:
+        action: A URL, in which ``{name}`` stands for that member of the input, or a ``StreamActionReference``.
+        on_chunk: Called with every chunk. It is part of the run: stopping that cancels it where it waits.
+        on_done: Called with all chunks when the stream is done, but not when it was stopped.
+        on_error: Called with what the stream failed with.
+        options: Those of ``open_stream_action``.
+
+    Raises:
+        TypeError: The chunk is of a type that cannot be made of JSON.
+    """
+    return StreamActionRunner(prepared(action, **options), on_chunk, on_done, on_error)
