@@ -1,4 +1,4 @@
-"""The one app that serves both examples: pages, actions, and a line in the log for every stream that ends."""
+"""The one app that serves the examples: pages, actions, and a line in the log for every stream that ends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncGenerator
 from pathlib import Path
 
-from quart import Response, send_file
+from quart import Response, abort, send_file, send_from_directory
 from quart_trio import QuartTrio
 
 from trio_streamact import StreamActions, StreamReport, stream_ended
@@ -14,6 +14,8 @@ from trio_streamact import StreamActions, StreamReport, stream_ended
 from .chat.chat import ai_chat
 from .chat.model import open_model
 from .progress.progress import process_files
+from .relay.relay import relayed_chat
+from .vue.page import local_vue, page
 
 HERE = Path(__file__).parent
 
@@ -26,6 +28,7 @@ def create_app() -> QuartTrio:
     actions = StreamActions(app)
     actions.post("/ai-chat")(ai_chat)
     actions.post("/process-files")(process_files)
+    actions.post("/relayed-chat")(relayed_chat)
     stream_ended.connect(log_ended, sender=app)
 
     @app.while_serving
@@ -44,6 +47,18 @@ def create_app() -> QuartTrio:
     @app.get("/progress")
     async def progress_page() -> Response:
         return await send_file(HERE / "progress" / "index.html")
+
+    @app.get("/vue")
+    async def vue_page() -> Response:
+        return Response(page(), mimetype="text/html")
+
+    @app.get("/vue/vue.js")
+    async def vue() -> Response:
+        return await send_file(local_vue() or abort(404), mimetype="text/javascript")
+
+    @app.get("/vue/<name>.js")
+    async def vue_component(name: str) -> Response:
+        return await send_from_directory(HERE / "vue", f"{name}.js")
 
     return app
 

@@ -60,3 +60,13 @@ def open_page(browser: Browser, device: dict[str, Any], complaints: list[str]) -
         page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         yield page
+
+
+@contextmanager
+def open_fitting_page(browser: Browser, device: dict[str, Any]) -> Iterator[Page]:
+    """Give an empty page as on *device*; at the end it must fit there, and have no complaints."""
+    complaints: list[str] = []
+    with open_page(browser, device, complaints) as page:
+        yield page
+        assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+        assert complaints == []

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ import trio
 
 from examples.chat.words import answer_to
 from examples.demo import create_app
+from examples.vue import page as vue_page
 from tests.demos import ROOT, running_demo
 from tests.servers import RawClient, serving
 from trio_streamact import ActionError
@@ -36,6 +38,13 @@ async def error_of(path: str, input: Any) -> ActionError:
         with pytest.raises(ActionError) as raised:
             await stream.rest()
     return raised.value
+
+
+async def get(path: str) -> tuple[bytes, bytes]:
+    async with serving(create_app()) as server, await server.connect() as client:
+        await client.request(path, method="GET", headers={"Connection": "close"})
+        head, _, body = (await client.read_all()).partition(b"\r\n\r\n")
+    return head, body
 
 
 @pytest.mark.parametrize("prompt", ["Hi", "How does streaming work?", "Stop! " * 20, "an error in a Trio task"])
@@ -96,18 +105,35 @@ async def test_a_broken_file_ends_the_job(autojump_clock: trio.testing.MockClock
         ("/", b"text/html"),
         ("/chat", b"text/html"),
         ("/progress", b"text/html"),
-        ("/static/stream.js", b"text/javascript"),
+        ("/vue", b"text/html"),
+        ("/vue/chat.js", b"text/javascript"),
+        ("/vue/progress.js", b"text/javascript"),
+        ("/static/files.js", b"text/javascript"),
+        ("/api/_actions/_client/actions.js", b"text/javascript"),
         ("/static/demo.css", b"text/css"),
         ("/static/icon.svg", b"image/svg+xml"),
     ],
 )
 async def test_the_pages_are_served(path: str, kind: bytes) -> None:
-    async with serving(create_app()) as server, await server.connect() as client:
-        await client.request(path, method="GET", headers={"Connection": "close"})
-        head, _, body = (await client.read_all()).partition(b"\r\n\r\n")
+    head, body = await get(path)
     assert head.startswith(b"HTTP/1.1 200")
     assert b"content-type: " + kind in head
     assert body
+
+
+def test_the_vue_page_needs_the_network_only_where_vue_is_not_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vue_page, "INSTALLED", (tmp_path / "vue.js",))
+    assert vue_page.CDN in vue_page.page()
+    (tmp_path / "vue.js").touch()
+    assert vue_page.CDN not in vue_page.page()
+    assert f'"vue": "{vue_page.LOCAL}"' in vue_page.page()
+
+
+async def test_nothing_but_the_components_is_served_beside_the_vue_page() -> None:
+    for path in ("/vue/page.py", "/vue/none.js", "/vue/index.html", "/vue/..%2Fstatic%2Ffiles.js"):
+        assert (await get(path))[0].startswith(b"HTTP/1.1 404")
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])

@@ -1,0 +1,1 @@
+"""Both examples again, in Vue."""
