@@ -166,7 +166,7 @@ class StreamBody(ResponseBody):
         channel = self._channel
         if self._exchange is None:
             with trio.move_on_after(self._limits.heartbeat_s):
-                await channel.wait_readable()
+                await channel.wait()
             return channel.is_readable
         if not self._had_first_turn:
             self._had_first_turn = True
@@ -177,7 +177,7 @@ class StreamBody(ResponseBody):
             await self._exchange.flush()  # the head: the handler takes its time
         self._is_beat_due = False
         while not (channel.is_readable or self._is_beat_due):
-            await channel.wait_readable()
+            await channel.wait()
         return channel.is_readable
 
     def _beat(self) -> None:

@@ -75,7 +75,7 @@ class FrameChannel:
         began = trio.current_time()
         try:
             while not self.put_nowait(frame):
-                await self._wait()
+                await self.wait()
                 if not self.is_open:
                     raise trio.ClosedResourceError("the stream is closed")
         finally:
@@ -96,10 +96,16 @@ class FrameChannel:
         self.is_open = False
         self._wake_all()
 
-    async def wait_readable(self) -> None:
-        """Wait until there is a frame, or the end; or until ``wake``."""
-        if not self.is_readable:
-            await self._wait()
+    async def wait(self) -> None:
+        """Wait until the other side has done something, or until ``wake``."""
+        task = trio.lowlevel.current_task()
+
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            self._waiting.remove(task)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._waiting.append(task)
+        await trio.lowlevel.wait_task_rescheduled(give_up)
 
     def wake(self) -> None:
         """Have a reader that waits look again."""
@@ -147,16 +153,6 @@ class FrameChannel:
             self._bytes -= sum(map(len, frames))
         self._wake_all()
         return frames
-
-    async def _wait(self) -> None:
-        task = trio.lowlevel.current_task()
-
-        def give_up(_: object) -> trio.lowlevel.Abort:
-            self._waiting.remove(task)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        self._waiting.append(task)
-        await trio.lowlevel.wait_task_rescheduled(give_up)
 
     def _wake_all(self) -> None:
         waiting, self._waiting = self._waiting, []

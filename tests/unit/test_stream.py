@@ -70,7 +70,7 @@ async def test_a_sender_that_does_something_else_is_not_waited_for(autojump_cloc
         await trio.testing.wait_all_tasks_blocked()
         assert await channel.gather(100) == ([b"a", b"b"], False)
         assert trio.current_time() == 0
-        await channel.wait_readable()
+        await channel.wait()
         assert await channel.gather(100) == ([b"c"], False)
 
 
