@@ -186,7 +186,9 @@ class StreamBody(ResponseBody):
 
     def _ends_at_once(self) -> bool:
         """Whether the end of the response follows in no time, and can leave in one write with the last frame."""
-        return self._bytes < AT_ONCE_BYTES and not self._tasks.child_tasks and not stream_ended.receivers
+        return self._bytes < AT_ONCE_BYTES and not (
+            self._tasks.child_tasks or stream_ended.has_receivers_for(self._app)
+        )
 
     def _find_place(self) -> Failed | None:
         """Take a place among the open streams, which `__aexit__` gives back; or say why there is none."""
@@ -294,7 +296,7 @@ class StreamBody(ResponseBody):
 
     async def _announce(self, signal: NamedSignal, **about: object) -> None:
         """Send *signal*; a receiver that fails is logged and breaks nothing."""
-        if not signal.receivers:
+        if not signal.has_receivers_for(self._app):
             return
         try:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + REPORTING_S):
