@@ -186,9 +186,8 @@ class StreamBody(ResponseBody):
 
     def _ends_at_once(self) -> bool:
         """Whether the end of the response follows in no time, and can leave in one write with the last frame."""
-        return self._bytes < AT_ONCE_BYTES and not (
-            self._tasks.child_tasks or stream_ended.has_receivers_for(self._app)
-        )
+        follows = not (self._tasks.child_tasks or stream_ended.has_receivers_for(self._app))
+        return follows and self._bytes < AT_ONCE_BYTES
 
     def _find_place(self) -> Failed | None:
         """Take a place among the open streams, which `__aexit__` gives back; or say why there is none."""
