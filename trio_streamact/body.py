@@ -27,7 +27,8 @@ Produce = Callable[[Stream[Any]], Awaitable[None]]
 Tell = Callable[[BaseException], ActionError]
 
 AT_ONCE_BYTES = 8 * 1024
-"""A stream of no more bytes is taken by the kernel in any case, so nobody has to see whether its last write is."""
+"""A stream of no more bytes is taken by the kernel, but for clients that ask for many and read none: nobody has to see
+whether its last write is."""
 
 REPORTING_S = 5.0
 """How long error trackers and receivers of signals may hold up the end of a stream, in seconds."""
@@ -105,13 +106,13 @@ class StreamBody(ResponseBody):
         self._first_chunk_s: float | None = None
         self._had_first_turn = self._is_beat_due = False
         if exchange is not None:
-            exchange.expect_stream()
+            exchange.expect_stream(self._limits.stall_s)
         self._nursery: AbstractAsyncContextManager[trio.Nursery]
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         self._opened_at = trio.current_time()
         if self._exchange is not None:
-            self._exchange.carry_stream(self._limits.stall_s, self._limits.heartbeat_s, self._beat)
+            self._exchange.carry_stream(self._limits.heartbeat_s, self._beat)
         if self._refusal is None:
             self._refusal = self._find_place()
         if self._worker is not None:

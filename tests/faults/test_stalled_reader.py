@@ -5,15 +5,20 @@ from __future__ import annotations
 import math
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
+import h2.config
+import h2.connection
+import h2.events
 import pytest
 import trio
+from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, Journal, make_app
 from tests.http2 import http2
 from tests.servers import RawClient, Server, call, serving, tasks_at_rest, tasks_down_to
-from trio_streamact import Limits, Stream, StreamActions
+from trio_streamact import Limits, Stream, StreamActions, StreamReport, stream_ended
 
 STALL_S = 0.5
 LIMITS = Limits(stall_s=STALL_S)
@@ -234,3 +239,87 @@ async def test_a_stalled_reader_that_half_closes_frees_its_connection() -> None:
             await client.stream.send_eof()
             await journal.until(over=1)
             await tasks_down_to(before, within_s=2)
+
+
+async def test_clients_that_ask_on_and_on_and_read_nothing_are_ended_wherever_a_write_waits() -> None:
+    """Heads, chunks and ends wait for them, whichever the kernel has no room for first."""
+    app = QuartTrio(__name__)
+    actions = StreamActions(app, url_prefix="", limits=LIMITS)
+    seen: list[str] = []
+
+    @actions.get("/late")
+    async def late(stream: Stream[str]) -> None:
+        await trio.sleep(0.005)
+        await stream.send("x")
+
+    def ended(_: object, report: StreamReport) -> None:
+        seen.append(report.outcome)
+
+    stream_ended.connect(ended, sender=app)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    listener.bind(("127.0.0.1", 0))
+    listener.listen()
+    address = listener.getsockname()
+
+    async def ask_on_and_on(number: int) -> None:
+        client = trio.socket.socket()
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        with client:
+            await client.connect(address)
+            request = b"GET /late?%b HTTP/1.1\r\nHost: test\r\n\r\n" % (b"x" * number)  # so that each stops elsewhere
+            with suppress(OSError):
+                while True:
+                    await client.send(request)
+
+    async with serving(app, bind=[f"fd://{listener.detach()}"]), trio.open_nursery() as nursery:
+        for number in range(10):
+            nursery.start_soon(ask_on_and_on, number)
+        with trio.fail_after(10):
+            while seen.count("stalled") < 10:  # noqa: ASYNC110 - reports are counted, not waited for
+                await trio.sleep(0.05)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_stream_of_http2_that_stalls_ends_alone_however_busy_its_siblings_are() -> None:
+    app, journal = make_app(LIMITS)
+    async with serving(app) as server:
+        client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        client.initiate_connection()
+        client.increment_flow_control_window(2**30)
+        sock = trio.socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        await sock.connect((server.host, server.port))
+        async with trio.SocketStream(sock) as stream:
+            for stream_id in (1, 3):
+                head = [(":method", "POST"), (":path", f"{PREFIX}/flood"), (":scheme", "http"), (":authority", "test")]
+                client.send_headers(stream_id, head, end_stream=True)
+            client.increment_flow_control_window(2**30, 3)  # and none for the first
+            await stream.send_all(client.data_to_send())
+            ended_at, behind = 0, 0
+            with trio.fail_after(STALL_S + 5):
+                while behind < 200_000:  # of the sibling, when the first has ended
+                    for event in client.receive_data(await stream.receive_some(8192)):
+                        if isinstance(event, h2.events.StreamReset):
+                            assert event.stream_id == 1
+                            ended_at = 1
+                        elif isinstance(event, h2.events.DataReceived) and event.stream_id == 3:
+                            behind += ended_at * len(event.data)
+                    await trio.sleep(0.002)
+            assert [report.outcome for report in journal.reports] == ["stalled"]
+
+
+async def test_a_connection_of_http2_on_which_all_was_reset_is_closed_in_time() -> None:
+    app, journal = make_app(LIMITS)
+    async with serving(app, keep_alive_timeout=0.5) as server:
+        before = await tasks_at_rest()
+        for by_the_client in (True, False):
+            async with http2(server, opens_windows=False) as client:
+                stream_id = await client.request(f"{PREFIX}/flood")
+                await client.until(lambda: bool(client.bodies))
+                if by_the_client:
+                    await client.reset(stream_id)
+                await client.until(lambda: client.is_over)
+        await journal.until(over=2, reports=2)
+        assert [report.outcome for report in journal.reports] == ["disconnected", "stalled"]
+        await tasks_down_to(before, within_s=2)

@@ -1047,3 +1047,29 @@ async def test_a_runner_holds_the_same_wherever_the_bytes_were_cut(run: Run) -> 
                 del error["message"]
             assert (runner.status, runner.chunks, error) == (run.status, run.chunks, run.error), place
             assert runner.data == (run.chunks[-1] if run.chunks else None)
+
+
+async def test_on_chunk_cannot_await_another_run_not_even_behind_a_stop(caplog: pytest.LogCaptureFixture) -> None:
+    app, _ = make_app()
+    async with serving(app) as server:
+
+        async def again(_: Any) -> None:
+            runner.stop()
+            await runner.execute({"prompt": "c"})
+
+        runner = use_stream_action(f"{server.url}{PREFIX}/words", on_chunk=again)
+        await runner.execute({"prompt": "a b"})
+    assert (runner.status, runner.chunks) == ("done", [{"text": "a"}])
+    assert any(record.exc_info and isinstance(record.exc_info[1], RuntimeError) for record in caplog.records)
+
+
+async def test_the_timeout_covers_a_function_that_gives_headers() -> None:
+    async def headers() -> dict[str, str]:
+        await trio.sleep(60)
+        return {}
+
+    runner = use_stream_action("http://127.0.0.1:1/never", headers=headers, timeout=0.05)
+    with trio.fail_after(5):
+        await runner.execute()
+    assert runner.error is not None
+    assert runner.error.code == "TIMEOUT_ERROR"

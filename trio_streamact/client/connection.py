@@ -121,10 +121,15 @@ async def open_body(call: Call, input: object) -> AsyncIterator[Body]:
     """
     await trio.lowlevel.checkpoint()  # also where the input is refused, or a loop that tries again would hold up all
     goes = outgoing(call.url, call.method, input)
-    headers = await _headers_of(call, goes)
+    began = trio.current_time()
+    patience = Patience.for_first_byte(call)
+    with trio.move_on_after(patience.limit_s) as waiting:
+        headers = await _headers_of(call, goes)
+    if waiting.cancelled_caught:
+        raise patience.fault()
     async with _client_of(call) as http:
+        patience = patience.but(trio.current_time() - began)
         began = trio.current_time()
-        patience = Patience.for_first_byte(call)
         response = await _response(http, call, goes, headers, patience)
         patience = patience.but(trio.current_time() - began)
         response.stream = ClosedToTheLast(cast("httpx2.AsyncByteStream", response.stream))

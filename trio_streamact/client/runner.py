@@ -45,7 +45,7 @@ class StreamActionRunner(Generic[Input, Chunk]):
         self._action = action
         self._on_chunk, self._on_done, self._on_error = on_chunk, on_done, on_error
         self._run: trio.CancelScope | None = None
-        self._task: trio.lowlevel.Task | None = None
+        self._receiving: set[trio.lowlevel.Task] = set()
         self.chunks: list[Chunk] = []
         self.data: Chunk | None = None
         self.status: Status = "idle"
@@ -60,12 +60,11 @@ class StreamActionRunner(Generic[Input, Chunk]):
             RuntimeError: An ``on_chunk`` awaits it, and so would be aborted with the run that it is part of.
         """
         task = trio.lowlevel.current_task()
+        if task in self._receiving:
+            raise RuntimeError("on_chunk cannot await another run: start it in a nursery, or from on_done")
         if self._run is not None:
-            if self._task is task:
-                raise RuntimeError("on_chunk cannot await another run: start it in a nursery, or from on_done")
             self._run.cancel()
         run = self._run = trio.CancelScope()
-        self._task = task
         self.chunks, self.data, self.error, self.status = [], None, None, "streaming"
         try:
             error = await self._outcome(run, input)
@@ -94,6 +93,8 @@ class StreamActionRunner(Generic[Input, Chunk]):
 
     async def _outcome(self, run: trio.CancelScope, input: Input | None) -> ActionError | None:
         """Receive the whole stream, and give what it failed with."""
+        task = trio.lowlevel.current_task()
+        self._receiving.add(task)
         try:
             with run:
                 await self._receive(run, input)
@@ -105,6 +106,8 @@ class StreamActionRunner(Generic[Input, Chunk]):
             told = invalid_input("The request could not be made")
             told.__cause__ = failure
             return told
+        finally:
+            self._receiving.discard(task)
         return None
 
     async def _receive(self, run: trio.CancelScope, input: Input | None) -> None:

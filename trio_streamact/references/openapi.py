@@ -117,7 +117,9 @@ def _query_value(schema: Schema) -> dict[str, Any]:
 
 
 def _body(schema: Schema) -> dict[str, Any]:
-    return {"required": bool(object_of(schema).get("required")), "content": {"application/json": {"schema": schema}}}
+    known = object_of(schema)  # an empty body is an empty object, so anything else has to be there
+    required = bool(known.get("required")) or ("type" in known and known["type"] != "object")
+    return {"required": required, "content": {"application/json": {"schema": schema}}}
 
 
 def _stream(action: DescribedAction) -> dict[str, Any]:

@@ -62,6 +62,8 @@ class Schemas:
             return self._union(typing.get_args(declared), mode)
         if typing.get_origin(declared) is Literal:
             return _choice(typing.get_args(declared), mode)
+        if is_class(declared, enum.Flag) and mode != "input":  # several members at once are sent as their sum
+            return {"type": "integer"}
         if is_class(declared, enum.Enum):
             return self._named(declared, mode, lambda: _choice(list(declared), mode))
         for plain, schema in _PLAIN:

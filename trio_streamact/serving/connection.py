@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from .asgi import Send
+from .http2 import rest_if_idle
 from .writes import Writes
 
 _TCP_INFO_BYTES_ACKED = struct.Struct("=120xQ")  # `tcpi_bytes_acked`, Linux 4.1 and later
@@ -79,7 +80,7 @@ class Connection:
         taken = sent_bytes - self.waiting_bytes if self.is_multiplexed else None
         if self.is_multiplexed and not self._has_window():
             return taken  # what the connection carries for others is no sign
-        return taken, self._acknowledged() if self.is_stuck else None
+        return taken, self.acknowledged() if self.is_stuck else None
 
     def _has_window(self) -> bool:
         try:
@@ -87,9 +88,9 @@ class Connection:
         except Exception:  # of h2: the stream, or all of the connection, is closed already
             return False
 
-    async def drop(self) -> None:
-        """End this exchange, whose client takes nothing; its connection too, unless that still moves."""
-        if not self.is_multiplexed or self.is_stuck:
+    async def drop(self, moves: bool) -> None:
+        """End this exchange, whose client takes nothing; its connection too, unless that still *moves*."""
+        if not self.is_multiplexed or (self.is_stuck and not moves):
             self.abort()
         else:
             await self.reset()
@@ -113,6 +114,7 @@ class Connection:
         if buffer is not None:
             await buffer.close()
         await self.protocol._close_stream(stream_id)
+        await rest_if_idle(self.protocol)
 
     def give_up_on_silence(self, after_s: float) -> None:
         """Have the kernel end the connection when what was sent stays unacknowledged for *after_s*.
@@ -132,7 +134,8 @@ class Connection:
                     sock.setsockopt(socket.IPPROTO_TCP, option, after_ms)
                     setattr(self.server, _SILENCE, after_ms)
 
-    def _acknowledged(self) -> object:
+    def acknowledged(self) -> object:
+        """A mark that changes whenever the peer's kernel has taken something of what this connection carries."""
         sock = self._socket()
         if sock is None or sys.platform != "linux":
             return None

@@ -56,6 +56,7 @@ class Exchange:
     _look: Look | None = attrs.field(default=None, init=False)
     _body_bytes: int = attrs.field(default=0, init=False)
     _mark: tuple[float, object] | None = attrs.field(default=None, init=False)
+    _acknowledged: object = attrs.field(default=None, init=False)
 
     @property
     def worker(self) -> Worker | None:
@@ -67,22 +68,25 @@ class Exchange:
         """Whether the server has closed the exchange, so that what is sent now reaches nobody."""
         return self.connection is not None and self.connection.is_over
 
-    def expect_stream(self) -> None:
-        """Keep the head until there is a body too, or ``flush``."""
-        if self.connection is not None and not self.connection.is_multiplexed:
-            self._writes = Writes(self.connection.server, self._watch)
-            self.connection.protocol.send = self._writes.send
-
-    def carry_stream(self, stall_s: float, heartbeat_s: float, beat: Callable[[], None]) -> None:
-        """From now on call *beat* when idle for *heartbeat_s*, and end when the client has vanished or takes nothing
-        for *stall_s*."""
-        self._sent_at = trio.current_time()
-        self._heartbeat_s, self._beat = heartbeat_s, beat
-        self._look = Heart.beating().join(self, self._sent_at + heartbeat_s)
+    def expect_stream(self, stall_s: float) -> None:
+        """From now on end when the client takes nothing for *stall_s*; and keep the head of an event stream until there
+        is a body too, or ``flush``."""
+        self._look = Heart.beating().join(self, math.inf)
         if self.connection is not None:
             self._stall_s = stall_s
-            # Later than the alarm, which knows more: the kernel is for peers that have vanished.
-            self.connection.give_up_on_silence(stall_s + self._look_s)
+            if not self.connection.is_multiplexed:
+                self._writes = Writes(self.connection.server, self._watch)
+                self.connection.protocol.send = self._writes.send
+
+    def carry_stream(self, heartbeat_s: float, beat: Callable[[], None]) -> None:
+        """From now on call *beat* when idle for *heartbeat_s*, and end when the client has vanished."""
+        self._sent_at = trio.current_time()
+        self._heartbeat_s, self._beat = heartbeat_s, beat
+        if self._look is not None:
+            Heart.beating().hurry(self._look, self._sent_at + heartbeat_s)
+        if self.connection is not None:
+            # Later than we look, who know more: the kernel is for peers that have vanished.
+            self.connection.give_up_on_silence(self._stall_s + self._look_s)
 
     def hold(self, holds: bool) -> None:
         """Keep what is written next until more is, or ``flush``; or no longer."""
@@ -92,7 +96,11 @@ class Exchange:
     async def flush(self) -> None:
         """Write what was kept."""
         if self._writes is not None:
-            await self._writes.flush()
+            self._sent_at, self._is_sending = trio.current_time(), True
+            try:
+                await self._writes.flush()
+            finally:
+                self._is_sending = False
 
     def __deepcopy__(self, _: object) -> Self:
         return self  # hypercorn's ProxyFixMiddleware copies the scope with all that is in it
@@ -120,6 +128,8 @@ class Exchange:
             self._started = True
             if self._writes is None and self.connection is not None and not self.connection.is_multiplexed:
                 self.connection.give_up_on_silence(0)  # as the system does, if a stream was here before
+            elif self._writes is not None and not _is_event_stream(message):
+                self._writes.holds = False  # something else has taken the stream's place
         if self._writes is None:
             if self._stall_s != math.inf:
                 self._watch()
@@ -161,14 +171,19 @@ class Exchange:
             self._mark = None
             return self._next_beat(now)
         progress = connection.progress(self._body_bytes)
+        acknowledged = connection.acknowledged() if connection.is_stuck else None
         # On HTTP/1.1 a write that has gone through was taken; on HTTP/2 it may be no further than the server's buffer.
         went_through = not connection.is_multiplexed and self._mark is not None and self._mark[0] < self._sent_at
         if self._mark is None or self._mark[1] != progress or went_through:
             self._mark = now, progress
         elif now - self._mark[0] >= self._stall_s:
             self.stalled = True
-            await connection.drop()
+            with trio.move_on_after(FINISH_S) as late:
+                await connection.drop(moves=acknowledged is not None and acknowledged != self._acknowledged)
+            if late.cancelled_caught:
+                connection.abort()
             return math.inf
+        self._acknowledged = acknowledged
         return now + self._look_s
 
     def _next_beat(self, now: float) -> float:
@@ -196,6 +211,10 @@ class Exchange:
         if self._started and self._finished is None and self.connection is not None and self.connection.is_multiplexed:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_S):
                 await self.connection.reset()
+
+
+def _is_event_stream(start: Message) -> bool:
+    return any(value == b"text/event-stream" for name, value in start["headers"] if name.lower() == b"content-type")
 
 
 def exchange_of(scope: Any) -> Exchange | None:

@@ -64,8 +64,10 @@ class Heart:
         """Look no more."""
         look.patient = None
         self._open -= 1
+        if len(self._due) > 2 * self._open + 64:  # nobody waits for most of them any more
+            self._due = [due for due in self._due if due[2].patient is not None]
+            heapq.heapify(self._due)
         if not self._open:
-            self._due.clear()
             self._nap.deadline = trio.current_time() + LINGER_S
 
     def hurry(self, look: Look, at: float) -> None:
@@ -83,7 +85,7 @@ class Heart:
                 with self._nap:
                     await trio.sleep_forever()
                 now = trio.current_time()
-                if not self._open and not self._due and self._nap.deadline <= now:
+                if not self._open and self._nap.deadline <= now:
                     break
                 while self._due and self._due[0][0] <= now:
                     at, _, look = heapq.heappop(self._due)
@@ -98,6 +100,7 @@ class Heart:
                 self.hurry(look, await look.patient.look(now))
         except Exception:
             log.exception("Looking after a stream failed")
+            self.hurry(look, now + LINGER_S)
 
 
 _heart: trio.lowlevel.RunVar[Heart | None] = trio.lowlevel.RunVar("heart")

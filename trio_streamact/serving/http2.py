@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, final
 
+from h2.events import StreamReset
+from hypercorn.events import Closed, Updated
 from hypercorn.protocol.h2 import H2Protocol
 
 from .asgi import Send
@@ -32,7 +34,7 @@ def lift_request_limit(protocol: Any) -> None:
 def repair() -> None:
     """Have every connection of HTTP/2 take what comes behind a response, and what it refuses while it shuts down."""
     init: Callable[..., None] = H2Protocol.__init__
-    if getattr(init, "repaired", False) or not can_repair("a late body on HTTP/2", H2Protocol, ("_handle_events",)):
+    if getattr(init, "repaired", False) or not can_repair("a late body on HTTP/2", H2Protocol, ("_handle_events", "handle")):
         return
 
     def init_and_keep(self: Any, *arguments: Any, **options: Any) -> None:
@@ -41,6 +43,32 @@ def repair() -> None:
 
     init_and_keep.repaired = True  # type: ignore[attr-defined]
     H2Protocol.__init__ = init_and_keep  # type: ignore[method-assign]
+    handle: Callable[..., Awaitable[None]] = H2Protocol._handle_events
+
+    async def handle_and_rest(self: Any, events: list[Any]) -> None:
+        await handle(self, events)
+        if any(isinstance(event, StreamReset) for event in events):
+            await rest_if_idle(self)
+
+    H2Protocol._handle_events = handle_and_rest  # type: ignore[method-assign]
+    take: Callable[..., Awaitable[None]] = H2Protocol.handle
+
+    async def take_and_forget(self: Any, event: Any) -> None:
+        await take(self, event)
+        if isinstance(event, Closed):
+            await self.send(Updated(idle=False))  # or the task with the timer stays for as long as that runs
+
+    H2Protocol.handle = take_and_forget  # type: ignore[method-assign]
+
+
+async def rest_if_idle(protocol: Any) -> None:
+    """Have a connection closed in time on which nothing is open any more.
+
+    Fault: hypercorn starts the timer of an idle connection behind a response, and not behind a reset: what a client
+    leaves so stays for ever.
+    """
+    if protocol.idle:
+        await protocol.send(Updated(idle=True))
 
 
 def keep_answered_streams(protocol: Any) -> None:
