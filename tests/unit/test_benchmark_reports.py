@@ -107,7 +107,7 @@ def test_the_guards_hold_where_all_is_better_and_break_where_it_is_worse() -> No
     assert len(broken(values(1000.0))) == len(GUARDS)
     assert "not measured" in broken({})[0]
     (said,) = broken({**values(1.0), "burst": values(10.0)["burst"]})
-    assert said.startswith("burst, us of CPU an event, against floor: 10 times as good, under 19")
+    assert said.startswith("burst, us of CPU an event, against floor: 10 times as good, under 22")
 
 
 # Reports
