@@ -34,7 +34,8 @@ def lift_request_limit(protocol: Any) -> None:
 def repair() -> None:
     """Have every connection of HTTP/2 take what comes behind a response, and what it refuses while it shuts down."""
     init: Callable[..., None] = H2Protocol.__init__
-    if getattr(init, "repaired", False) or not can_repair("a late body on HTTP/2", H2Protocol, ("_handle_events", "handle")):
+    parts = ("_handle_events", "handle")
+    if getattr(init, "repaired", False) or not can_repair("a late body on HTTP/2", H2Protocol, parts):
         return
 
     def init_and_keep(self: Any, *arguments: Any, **options: Any) -> None:
