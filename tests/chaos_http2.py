@@ -159,7 +159,7 @@ class Connection:
             return
         match event:
             case h2.events.ResponseReceived():
-                reply.status = dict(event.headers)[":status"]  # type: ignore[index, assignment]
+                reply.status = dict(event.headers)[":status"]  # type: ignore[index, assignment]  # decoded to text
             case h2.events.DataReceived():
                 reply.body += event.data
                 if self.generosity:

@@ -279,9 +279,9 @@ async def test_every_stream_of_http2_comes_to_its_proper_end_when_the_server_sto
             body = b'{"count":100000,"pause_s":0.01}'
             streams = [await client.request(f"{PREFIX}/count", body=body) for client in clients for _ in range(2)]
             for client in clients:
-                await client.until(lambda: len(client.bodies) == 2)  # noqa: B023
+                await client.until(lambda: len(client.bodies) == 2)  # noqa: B023 - awaited before the next one
             server.stop()
             for client in clients:
-                await client.until(lambda: client.is_over)  # noqa: B023
+                await client.until(lambda: client.is_over)  # noqa: B023 - awaited before the next one
             ended = [stream for client in clients for stream in sorted(client.ended)]
         assert ended == streams

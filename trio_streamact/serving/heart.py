@@ -86,13 +86,13 @@ class Heart:
                     await trio.sleep_forever()
                 now = trio.current_time()
                 if not self._open and self._nap.deadline <= now:
+                    _heart.set(None)  # before the looks that are under way: who comes meanwhile starts another
                     break
                 while self._due and self._due[0][0] <= now:
                     at, _, look = heapq.heappop(self._due)
                     if look.patient is not None and look.at == at:  # else it has left, or was looked at sooner
                         look.at = math.inf
                         nursery.start_soon(self._look, look, now)
-            _heart.set(None)
 
     async def _look(self, look: Look, now: float) -> None:
         try:
