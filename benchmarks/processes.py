@@ -148,5 +148,5 @@ def _port_of(process: subprocess.Popen[bytes], log: int) -> int:
     while time.monotonic() < deadline and process.poll() is None:
         if found := re.search(rb"http://127\.0\.0\.1:(\d+)", os.pread(log, 1 << 16, 0)):
             return int(found[1])
-        time.sleep(0.02)
+        time.sleep(0.02)  # a log file tells of no new line
     raise FaultError(f"it does not come up:\n{os.pread(log, 1 << 16, 0).decode(errors='replace')}")

@@ -161,7 +161,7 @@ class Unresolvable:
     __annotations__ = {"known": "int", "unknown": "Nowhere"}
 
 
-Unresolvable = dataclasses.dataclass(Unresolvable)  # type: ignore[misc]
+Unresolvable = dataclasses.dataclass(Unresolvable)  # type: ignore[misc]  # mypy sees a class twice
 
 
 CHUNKS: list[tuple[Any, Any, Any]] = [

@@ -42,7 +42,7 @@ def by_streams(server: Server, size: Size) -> Values:
     return {str(streams): event_us(server, streams, max(20, total // streams)) for streams in STREAMS}
 
 
-def by_events(server: Server, size: Size) -> Values:  # noqa: ARG001 - the points are what they are
+def by_events(server: Server, size: Size) -> Values:  # noqa: ARG001 - every load is given one, and these points are fixed
     """The cost of an event in us, in streams of as many; None where that would take too long."""
     values: dict[str, float | None] = {}
     last_us = 0.0

@@ -10,6 +10,7 @@ from .load import Figure, Load, Size, Values
 STREAMS = 1_000
 WARM_UP = 10
 SETTLE_S = 0.3
+"""How long a server is left alone until its memory is what it stays, in seconds: nothing tells when."""
 
 
 def run(server: Server, size: Size) -> Values:
