@@ -17,9 +17,10 @@ from quart.wrappers.response import ResponseBody
 
 from .causes import parts_of
 from .errors import ActionError, is_expected, shutdown_error, timeout_error, too_many_streams
+from .outlet import Outlet
 from .reports import Outcome, StreamReport, run_inline, stream_ended, stream_opened
 from .room import Room
-from .serving import Contexts, Exchange
+from .serving import PROBE, Contexts, Exchange
 from .stream import FrameChannel, Stream
 from .wire import HEARTBEAT, Dialect, encode_done, encode_error
 
@@ -70,9 +71,13 @@ class Failed:
 class StreamBody(ResponseBody):
     """The body of one reply; however its block is left, its handler is over by then.
 
-    The handler runs in a nursery that the body owns, in the task group of whoever sends the response: a client that
-    leaves cancels that, and so the handler. From the first byte on the body ends by ``StopAsyncIteration`` alone,
-    since an exception that leaves it would leave an HTTP/2 client waiting for ever.
+    The handler runs in the task of whoever sends the response, or beside it, in a nursery that the body owns: a client
+    that leaves cancels that task, and so the handler. From the first byte on the body ends by ``StopAsyncIteration``
+    alone, since an exception that leaves it would leave an HTTP/2 client waiting for ever.
+
+    Beside: frames are the body's parts, each of which passes through whatever stands between here and the server.
+    Where nothing does, and the connection is one of HTTP/1.1, an ``Outlet`` writes them, and the handler runs within
+    the request for the next part, which is what is left when it is over.
 
     Made inside the view, whose app and request contexts the handler then sees.
     """
@@ -107,27 +112,32 @@ class StreamBody(ResponseBody):
         self._had_first_turn = self._is_beat_due = False
         if exchange is not None:
             exchange.expect_stream(self._limits.stall_s)
-        self._nursery: AbstractAsyncContextManager[trio.Nursery]
+        self._may_write_through: Exchange | None = None
+        self._has_probed = False
+        self._outlet: Outlet | None = None
+        self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         self._opened_at = trio.current_time()
         if self._exchange is not None:
             self._exchange.carry_stream(self._limits.heartbeat_s, self._beat)
+            if self._exchange.may_write_through:
+                self._may_write_through = self._exchange
         if self._refusal is None:
             self._refusal = self._find_place()
         if self._worker is not None:
             self._worker.join(self._drain)
-        self._nursery = trio.open_nursery()
-        nursery = await self._nursery.__aenter__()
+        if self._may_write_through is None:
+            await self._run_beside()
         # Nothing may await or raise from here on: the nursery would be left open.
-        self._tasks = nursery
-        nursery.start_soon(self._run_to_the_end, name=self._settings.task_name)
         return self
 
     async def __aexit__(  # type: ignore[override]  # Quart's types forget that a block can be left without an error
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
         try:
+            if self._nursery is None:
+                return False
             if not self._exhausted:
                 self._tasks.cancel_scope.cancel()  # the writer has left: the handler ends too
             return await self._nursery.__aexit__(exc_type, exc, tb)
@@ -144,23 +154,46 @@ class StreamBody(ResponseBody):
     @trio.lowlevel.enable_ki_protection  # as in `Exchange.send`
     async def __anext__(self) -> bytes:
         """Give all the frames that wait, as one write; wait for one if there is none."""
+        if (exchange := self._may_write_through) is not None:
+            if not self._has_probed:
+                self._has_probed = True
+                return PROBE
+            self._may_write_through = None
+            await (self._run_within(exchange) if exchange.writes_through else self._run_beside())
         if self._last_taken:
-            # Asked for more, so the server has taken the last frame.
-            # Not if the client had gone before: a server takes what is sent to nobody, too.
-            self._exhausted = self._exchange is None or not self._exchange.is_over
+            self._note_last()  # asked for more, so the server has taken it
             raise StopAsyncIteration
         channel = self._channel
         if not channel.is_readable and not await self._wait_readable():
             self._bytes += len(HEARTBEAT)
             return HEARTBEAT
-        frames, self._last_taken = await channel.gather(self._limits.write_bytes)
+        frames = await channel.gather(self._limits.write_bytes)
         if not frames:
             # Closed without a last frame: the handler was cancelled, or is about to fail us, from outside.
             await trio.sleep_forever()
-        self._count(frames)
+        is_last = self._take(frames)
         if self._exchange is not None:
-            self._exchange.hold(self._last_taken and self._ends_at_once())
+            self._exchange.hold(is_last and self._ends_at_once())
         return b"".join(frames)
+
+    async def _run_beside(self) -> None:
+        self._nursery = trio.open_nursery()
+        self._tasks = await self._nursery.__aenter__()
+        self._tasks.start_soon(self._run_to_the_end, name=self._settings.task_name)
+
+    async def _run_within(self, exchange: Exchange) -> None:
+        trio.lowlevel.current_task().name = self._settings.task_name
+        self._outlet = Outlet(self._channel, exchange, self._take, self._note_last)
+        self._outlet.open()
+        try:
+            await self._run_to_the_end()
+        finally:
+            self._outlet.close()
+
+    def _note_last(self) -> None:
+        # Not if the client had gone before: a server takes what is sent to nobody, too.
+        if self._last_taken and (self._exchange is None or not self._exchange.is_over):
+            self._exhausted = True
 
     async def _wait_readable(self) -> bool:
         """Wait for a frame, or until the stream has been idle for so long that its client should hear that it lives."""
@@ -182,12 +215,16 @@ class StreamBody(ResponseBody):
         return channel.is_readable
 
     def _beat(self) -> None:
-        self._is_beat_due = True
-        self._channel.wake()
+        if self._outlet is None:
+            self._is_beat_due = True
+            self._channel.wake()
+        elif self._channel.is_open and self._outlet.beat():
+            self._bytes += len(HEARTBEAT)
 
     def _ends_at_once(self) -> bool:
         """Whether the end of the response follows in no time, and can leave in one write with the last frame."""
-        follows = not (self._tasks.child_tasks or stream_ended.has_receivers_for(self._app))
+        is_running = self._nursery is not None and self._tasks.child_tasks
+        follows = not (is_running or stream_ended.has_receivers_for(self._app))
         return follows and self._bytes < AT_ONCE_BYTES
 
     def _find_place(self) -> Failed | None:
@@ -205,13 +242,17 @@ class StreamBody(ResponseBody):
             self._is_draining = True
             self._handling.deadline = deadline
 
-    def _count(self, frames: list[bytes]) -> None:
+    def _take(self, frames: list[bytes]) -> bool:
+        """Count *frames*, which are about to be written; say whether they end the stream."""
+        self._last_taken = self._channel.ends_with(frames)
         chunks = len(frames) - self._last_taken
         if chunks and self._first_chunk_s is None:
             self._first_chunk_s = trio.current_time() - self._opened_at
         self._chunks += chunks
         self._bytes += sum(map(len, frames))
+        return self._last_taken
 
+    @trio.lowlevel.disable_ki_protection  # whose task this may be, see `__anext__`
     async def _run_to_the_end(self) -> None:
         with self._channel:
             try:

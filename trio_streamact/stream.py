@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from itertools import accumulate
 from types import TracebackType
 from typing import Generic, Self, TypeVar, final
@@ -39,6 +40,8 @@ class FrameChannel:
     # For both sides: senders wait while it is full, the reader while it is empty, so they never wait at once.
     # Plain tasks and no `ParkingLot`, which is ten times as large.
     _waiting: list[trio.lowlevel.Task] = attrs.field(factory=list, init=False)
+    on_readable: Callable[[], None] | None = attrs.field(default=None, init=False)
+    """Called when there is something to read again, for a reader that does not wait."""
 
     def __enter__(self) -> Self:
         return self
@@ -50,9 +53,19 @@ class FrameChannel:
         self.close()
 
     @property
+    def has_frames(self) -> bool:
+        """Whether frames wait."""
+        return bool(self._frames)
+
+    @property
     def is_readable(self) -> bool:
         """Whether a reader would find a frame, or the end."""
         return bool(self._frames) or not self.is_open
+
+    @property
+    def is_pressed(self) -> bool:
+        """Whether senders wait for room."""
+        return bool(self._waiting and self._frames)
 
     def put_nowait(self, frame: bytes) -> bool:
         """Put *frame* if there is room, of which one frame always finds enough; say whether there was."""
@@ -64,6 +77,8 @@ class FrameChannel:
             return False
         frames.append(frame)
         self._bytes = size_bytes
+        if self.on_readable is not None and len(frames) == 1:
+            self.on_readable()
         return True
 
     async def put(self, frame: bytes) -> None:
@@ -89,6 +104,8 @@ class FrameChannel:
         self._frames.append(last)
         self._bytes += len(last)
         self.close()
+        if self.on_readable is not None:
+            self.on_readable()
         return True
 
     def close(self) -> None:
@@ -112,38 +129,24 @@ class FrameChannel:
         if not self.is_readable:
             self._wake_all()
 
-    def take(self, most_bytes: int) -> tuple[list[bytes], bool]:
-        """Take the frames that wait, but no more than *most_bytes* of them, or one; and say if that was the last.
+    def ends_with(self, frames: list[bytes]) -> bool:
+        """Whether the last of *frames* is the last of all. If there are none, it was closed without a last one."""
+        return bool(frames) and frames[-1] is self._last
 
-        No frames and not the last: the channel was closed without a last one.
-        """
-        frames = self._take(most_bytes, at_least=1)
-        return frames, self._is_last(frames)
-
-    async def gather(self, most_bytes: int) -> tuple[list[bytes], bool]:
-        """Take as ``take`` does, and for a moment more of senders that had to wait for room.
-
-        Those are faster than the writes, of which a large one costs hardly more than a small one. Nobody else is
-        waited for, so a frame that comes alone leaves at once.
-        """
-        is_pressed = bool(self._waiting)
-        frames = self._take(most_bytes, at_least=1)
-        if is_pressed:
-            await self._gather_more(frames, most_bytes - sum(map(len, frames)))
-        return frames, self._is_last(frames)
-
-    async def _gather_more(self, frames: list[bytes], most_bytes: int) -> None:
-        until = trio.current_time() + GATHER_S
-        missed = 0
-        # Trio runs what is ready in any order: whoever got room may be a turn late, but not two.
-        while missed < 2 and self.is_open and not self._frames and trio.current_time() < until:
+    async def gather(self, most_bytes: int) -> list[bytes]:
+        """Take what one write takes; see ``Gathering``."""
+        gathering = Gathering(self, most_bytes)
+        while gathering.goes_on():
             await trio.lowlevel.checkpoint()
-            more = self._take(most_bytes, at_least=0)
-            most_bytes -= sum(map(len, more))
-            frames += more
-            missed = 0 if more else missed + 1
+        return gathering.frames
 
-    def _take(self, most_bytes: int, at_least: int) -> list[bytes]:
+    def put_back(self, frames: list[bytes]) -> None:
+        """Put *frames*, which were taken and not written, in front of the others."""
+        self._frames[:0] = frames
+        self._bytes += sum(map(len, frames))
+
+    def take(self, most_bytes: int, at_least: int = 1) -> list[bytes]:
+        """Take the frames that wait, but no more than *most_bytes* of them, or *at_least* so many."""
         frames = self._frames
         if self._bytes <= most_bytes:
             self._frames, self._bytes = [], 0
@@ -159,8 +162,36 @@ class FrameChannel:
         for task in waiting:
             trio.lowlevel.reschedule(task)
 
-    def _is_last(self, frames: list[bytes]) -> bool:
-        return bool(frames) and frames[-1] is self._last
+
+@final
+@attrs.define(eq=False)
+class Gathering:
+    """What one write takes: the frames that wait, and for a moment more of senders that had to wait for room.
+
+    Those are faster than the writes, of which a large one costs hardly more than a small one. Nobody else is waited
+    for, so a frame that comes alone leaves at once.
+    """
+
+    _channel: FrameChannel
+    _most_bytes: int
+    frames: list[bytes] = attrs.field(factory=list, init=False)
+    _until: float | None = attrs.field(default=None, init=False)
+    _missed: int = attrs.field(default=0, init=False)
+
+    def goes_on(self) -> bool:
+        """Take what is there, and say whether to come again when all others have had their turn."""
+        channel = self._channel
+        if self._until is None:
+            if not channel.is_pressed:
+                self.frames = channel.take(self._most_bytes)
+                return False
+            self._until = trio.current_time() + GATHER_S
+        more = channel.take(self._most_bytes, at_least=not self.frames)
+        self._most_bytes -= sum(map(len, more))
+        self.frames += more
+        self._missed = 0 if more else self._missed + 1
+        # Trio runs what is ready in any order: whoever got room may be a turn late, but not two.
+        return self._missed < 2 and channel.is_open and not channel.has_frames and trio.current_time() < self._until
 
 
 @final

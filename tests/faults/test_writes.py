@@ -66,7 +66,7 @@ async def test_upstream_still_yields_in_every_write_and_ours_in_none() -> None:
     async with listeners[0], client, await listeners[0].accept() as stream:
         server = TCPServer(None, Config(), WorkerContext(None), {}, stream)  # type: ignore[arg-type]  # of no app
         assert await passes_of(partial(server.protocol_send, RawData(b"theirs"))) >= 1
-        ours = writes.Writes(server, lambda: None)
+        ours = writes.Writes(server, None, lambda: None)
         ours.holds = False
         waited = await passes_of(partial(ours.send, RawData(b"ours")))
         assert waited >= 1 if writes.PLAIN else waited == 0

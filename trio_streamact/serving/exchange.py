@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Self, final
 
 import attrs
@@ -16,6 +17,13 @@ from .worker import Worker, worker_of
 from .writes import PLAIN, Writes
 
 SCOPE_KEY = "trio_streamact"
+
+class _Probe(bytes):
+    pass
+
+
+PROBE = _Probe()
+"""A part of a body, without a byte, that shows whether anything stands between the body and the server."""
 
 FINISH_S = 1.0
 """How long a finished response may take to be flushed after its stream was closed, in seconds."""
@@ -39,18 +47,21 @@ class Exchange:
     Attributes:
         connection: The connection, or None where it cannot be found.
         stalled: Whether the exchange was ended since its client took nothing.
+        writes_through: Whether a ``PROBE`` has come through.
     """
 
     _receive: Receive
     _send: Send
     connection: Connection | None
+    _is_bare: bool = False
     stalled: bool = attrs.field(default=False, init=False)
+    writes_through: bool = attrs.field(default=False, init=False)
     _stall_s: float = attrs.field(default=math.inf, init=False)
     _heartbeat_s: float = attrs.field(default=math.inf, init=False)
     _beat: Callable[[], None] | None = attrs.field(default=None, init=False)
     _writes: Writes | None = attrs.field(default=None, init=False)
     _started: bool = attrs.field(default=False, init=False)
-    _is_sending: bool = attrs.field(default=False, init=False)
+    _sending: int = attrs.field(default=0, init=False)
     _sent_at: float = attrs.field(default=-math.inf, init=False)
     _finished: trio.Event | None = attrs.field(default=None, init=False)
     _look: Look | None = attrs.field(default=None, init=False)
@@ -75,7 +86,7 @@ class Exchange:
         if self.connection is not None:
             self._stall_s = stall_s
             if not self.connection.is_multiplexed:
-                self._writes = Writes(self.connection.server, self._watch)
+                self._writes = Writes(self.connection.server, self.connection.protocol, self._watch)
                 self.connection.protocol.send = self._writes.send
 
     def carry_stream(self, heartbeat_s: float, beat: Callable[[], None]) -> None:
@@ -88,6 +99,32 @@ class Exchange:
             # Later than we look, who know more: the kernel is for peers that have vanished.
             self.connection.give_up_on_silence(self._stall_s + self._look_s)
 
+    @property
+    def may_write_through(self) -> bool:
+        """Whether the body of this stream can be written by ``write_nowait``, if a ``PROBE`` comes through too."""
+        return self._is_bare and self._writes is not None and self._writes.can_write_nowait
+
+    def write_nowait(self, body: bytes) -> bool:
+        """Write *body*, a part of this stream's, as far as the kernel takes it; say whether that was all.
+
+        What is left is for ``flush_beside``. Only where `writes_through`.
+        """
+        self._sent_at = trio.current_time()
+        self._body_bytes += len(body)
+        return self._writes is None or self._writes.write_nowait(body)
+
+    def next_turn(self, turn: Callable[[], None]) -> None:
+        """Call *turn* when all that is ready now has had its own."""
+        Heart.beating().next_turn(turn)
+
+    def flush_beside(self, then: Callable[[], None]) -> None:
+        """Have `flush` done beside, and call *then*; from a turn on."""
+        Heart.beating().spawn(partial(self._flush_beside, then))
+
+    async def _flush_beside(self, then: Callable[[], None]) -> None:
+        await self.flush()
+        then()
+
     def hold(self, holds: bool) -> None:
         """Keep what is written next until more is, or ``flush``; or no longer."""
         if self._writes is not None:
@@ -96,11 +133,12 @@ class Exchange:
     async def flush(self) -> None:
         """Write what was kept."""
         if self._writes is not None:
-            self._sent_at, self._is_sending = trio.current_time(), True
+            self._sent_at = trio.current_time()
+            self._sending += 1
             try:
                 await self._writes.flush()
             finally:
-                self._is_sending = False
+                self._sending -= 1
 
     def __deepcopy__(self, _: object) -> Self:
         return self  # hypercorn's ProxyFixMiddleware copies the scope with all that is in it
@@ -118,8 +156,11 @@ class Exchange:
     @trio.lowlevel.enable_ki_protection
     async def send(self, message: Message) -> None:
         """Send *message* to the server, and have it looked at while that lasts."""
+        if message.get("body") is PROBE:
+            self.writes_through = self.may_write_through
+            return
         self._sent_at = trio.current_time()
-        self._is_sending = True
+        self._sending += 1
         if message["type"] == "http.response.body":
             self._body_bytes += len(message.get("body", b""))
             if not message.get("more_body", False):
@@ -128,7 +169,7 @@ class Exchange:
             self._started = True
             if self._writes is None and self.connection is not None and not self.connection.is_multiplexed:
                 self.connection.give_up_on_silence(0)  # as the system does, if a stream was here before
-            elif self._writes is not None and not _is_event_stream(message):
+            elif self._writes is not None and not (_is_event_stream(message) and message["status"] == 200):
                 self._writes.holds = False  # something else has taken the stream's place
         if self._writes is None:
             if self._stall_s != math.inf:
@@ -138,7 +179,7 @@ class Exchange:
         try:
             await self._send(message)
         finally:
-            self._is_sending = False
+            self._sending -= 1
             if self._finished is not None:
                 self._finished.set()
 
@@ -167,7 +208,7 @@ class Exchange:
     async def look(self, now: float) -> float:
         """Look at the write that is under way, end the exchange if it is stuck, and say when to look again."""
         connection = self.connection
-        if connection is None or not (self._is_sending or connection.waiting_bytes):
+        if connection is None or not (self._sending or connection.waiting_bytes):
             self._mark = None
             return self._next_beat(now)
         progress = connection.progress(self._body_bytes)
@@ -190,7 +231,7 @@ class Exchange:
         """Beat if the stream has been idle for long enough, and say when to look again."""
         if now < self._sent_at + self._heartbeat_s:
             return self._sent_at + self._heartbeat_s
-        if self._beat is not None and not self._is_sending:
+        if self._beat is not None and not self._sending:
             self._beat()
         return now + self._heartbeat_s
 
@@ -199,7 +240,7 @@ class Exchange:
         return min(1.0, self._stall_s / 8)
 
     def _abort_if_stuck(self) -> None:
-        if self._is_sending and self.connection is not None and self.connection.is_stuck:
+        if self._sending and self.connection is not None and self.connection.is_stuck:
             self.connection.abort()
 
     async def fail(self) -> None:

@@ -8,6 +8,9 @@ from typing import final
 import attrs
 import trio
 from hypercorn.trio.tcp_server import TCPServer
+from quart import Quart
+from quart_trio import QuartTrio
+from quart_trio.asgi import TrioASGIHTTPConnection
 
 from ..causes import parts_of
 from . import flow_control, http2, isolation, pipelining
@@ -72,7 +75,7 @@ class ServingGuard:
             raise
 
     async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(receive, send, Connection.behind(send) if self._reaches else None)
+        exchange = Exchange(receive, send, Connection.behind(send) if self._reaches else None, self._is_bare)
         _ = exchange.worker  # known from now on, to whoever listens for signals
         if self._reaches:
             self._repair_protocol(scope, exchange, send)
@@ -85,6 +88,16 @@ class ServingGuard:
             await self._failed(exchange, error)
         finally:
             exchange.leave_connection()
+
+    @property
+    def _is_bare(self) -> bool:
+        """Whether the app is Quart's own, so that nothing between us and the bodies wants to see what is sent."""
+        app = getattr(self.app, "__self__", None)
+        return (
+            isinstance(app, QuartTrio)
+            and getattr(self.app, "__func__", None) is Quart.asgi_app
+            and app.asgi_http_class is TrioASGIHTTPConnection
+        )
 
     def _repair_protocol(self, scope: Scope, exchange: Exchange, send: Send) -> None:
         if (protocol := protocol_behind(send)) is not None:

@@ -1,10 +1,12 @@
-"""One timer for all open streams of a worker: their heartbeats, and looks at writes that take long."""
+"""One timer for all open streams of a worker: their heartbeats, looks at writes that take long, and turns to write."""
 
 from __future__ import annotations
 
 import heapq
 import logging
 import math
+from collections.abc import Awaitable, Callable
+from functools import partial
 from itertools import count
 from typing import Protocol, final
 
@@ -36,12 +38,15 @@ class Look:
 @final
 @attrs.define(eq=False)
 class Heart:
-    """A system task of trio's for as long as there are streams; a timer for each would cost it a cancel scope."""
+    """System tasks of trio's for as long as there are streams; a timer for each would cost it a cancel scope."""
 
     _open: int = attrs.field(default=0, init=False)
     _due: list[tuple[float, int, Look]] = attrs.field(factory=list, init=False)
     _number: count[int] = attrs.field(factory=count, init=False)
     _nap: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+    _turns: list[Callable[[], None]] = attrs.field(factory=list, init=False)
+    _idle: trio.lowlevel.Task | None = attrs.field(default=None, init=False)
+    _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
 
     @classmethod
     def beating(cls) -> Heart:
@@ -77,8 +82,24 @@ class Heart:
             heapq.heappush(self._due, (at, next(self._number), look))
             self._nap.deadline = min(self._nap.deadline, at)
 
+    def next_turn(self, turn: Callable[[], None]) -> None:
+        """Call *turn* when all that is ready now has had its own turn."""
+        self._turns.append(turn)
+        if self._idle is not None:
+            trio.lowlevel.reschedule(self._idle)
+            self._idle = None
+
+    def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run *work* beside all else."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._run, work)
+        else:  # it has not had its first pass
+            self.next_turn(partial(self.spawn, work))
+
     async def _beat(self) -> None:
-        async with trio.open_nursery() as nursery:
+        async with trio.open_nursery() as self._nursery:
+            turns_over = trio.CancelScope()
+            self._nursery.start_soon(self._take_turns, turns_over)
             while True:
                 next_at = self._due[0][0] if self._due else math.inf
                 self._nap = trio.CancelScope(deadline=next_at if self._open else trio.current_time() + LINGER_S)
@@ -87,12 +108,41 @@ class Heart:
                 now = trio.current_time()
                 if not self._open and self._nap.deadline <= now:
                     _heart.set(None)  # before the looks that are under way: who comes meanwhile starts another
+                    turns_over.cancel()
                     break
                 while self._due and self._due[0][0] <= now:
                     at, _, look = heapq.heappop(self._due)
                     if look.patient is not None and look.at == at:  # else it has left, or was looked at sooner
                         look.at = math.inf
-                        nursery.start_soon(self._look, look, now)
+                        self._nursery.start_soon(self._look, look, now)
+
+    async def _take_turns(self, over: trio.CancelScope) -> None:
+        with over:
+            while True:
+                if self._turns:
+                    await trio.lowlevel.checkpoint()
+                else:
+                    await self._wait_for_turns()
+                turns, self._turns = self._turns, []
+                for turn in turns:
+                    try:
+                        turn()
+                    except Exception:
+                        log.exception("Writing a stream failed")
+
+    async def _wait_for_turns(self) -> None:
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            self._idle = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._idle = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+
+    async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await work()
+        except Exception:
+            log.exception("Writing a stream failed")
 
     async def _look(self, look: Look, now: float) -> None:
         try:

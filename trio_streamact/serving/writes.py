@@ -23,6 +23,7 @@ from types import MethodType
 from typing import Any, final
 
 import attrs
+import h11
 import trio
 from hypercorn.events import Closed, RawData
 
@@ -40,10 +41,12 @@ class Writes:
 
     Attributes:
         server: hypercorn's ``TCPServer``.
+        protocol: Its ``H11Protocol``.
         holds: Whether what is written waits for what comes next, to leave with it.
     """
 
     server: Any
+    protocol: Any
     _about_to_wait: Callable[[], None]
     holds: bool = attrs.field(default=not PLAIN, init=False)
     _held: bytes = attrs.field(default=b"", init=False)
@@ -57,6 +60,26 @@ class Writes:
         else:
             await self.flush()
             await self.server.protocol_send(event)
+
+    @property
+    def can_write_nowait(self) -> bool:
+        """Whether there is a socket to write to, which is not that of TLS, and nothing is written yet."""
+        return self.holds and hasattr(self.server.stream, "socket")
+
+    def write_nowait(self, body: bytes) -> bool:
+        """Write *body*, a part of a response's, as far as the kernel takes it; say whether nothing is left to `flush`.
+
+        Nothing else may be between the app and hypercorn, which are passed by here.
+        """
+        self.holds = False
+        try:
+            self._held += self.protocol.connection.send(h11.Data(data=body))
+        except h11.LocalProtocolError:
+            return True  # the connection is closed: it goes where all goes that hypercorn is sent now
+        if self.server.send_lock.locked():
+            return False
+        self._held = self._held[_write_at_once(self.server.stream, self._held) :]
+        return not self._held
 
     async def flush(self) -> None:
         """Write what is held, and hold nothing more."""

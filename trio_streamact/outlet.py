@@ -1,0 +1,116 @@
+"""The short way from a stream to the kernel: a frame is written in the very step in which it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import final
+
+import attrs
+import trio
+
+from .serving import Exchange
+from .stream import GATHER_S, FrameChannel, Gathering
+from .wire import HEARTBEAT
+
+FIRST_TURNS = 2
+"""How many turns of all others the head of a response waits for the first frame."""
+
+
+@final
+@attrs.define(eq=False)
+class Outlet:
+    """Writes the frames of one stream, with no task of its own.
+
+    A frame that comes alone is written at once, before its sender goes on. Those that follow within ``GATHER_S`` leave
+    together, when all that is ready has had its turn; so does what waited for the kernel.
+
+    Args:
+        channel: The frames.
+        exchange: Where they are written to.
+        taken: Called with the frames that are about to be written.
+        written: Called when the kernel has taken all of them.
+    """
+
+    _channel: FrameChannel
+    _exchange: Exchange
+    _taken: Callable[[list[bytes]], object]
+    _written: Callable[[], None]
+    _first_turns: int = attrs.field(default=FIRST_TURNS, init=False)
+    _wrote_at: float = attrs.field(default=0.0, init=False)
+    _credit: int = attrs.field(default=0, init=False)
+    _has_turn: bool = attrs.field(default=False, init=False)
+    _is_waiting: bool = attrs.field(default=False, init=False)
+    _gathering: Gathering | None = attrs.field(default=None, init=False)
+
+    def open(self) -> None:
+        """Begin with the head, which leaves even if no frame comes."""
+        self._channel.on_readable = self._on_readable
+        self._ask_for_turn()
+
+    def close(self) -> None:
+        """Leave all that is not written yet with the channel."""
+        self._channel.on_readable = None
+        if self._gathering is not None:
+            self._channel.put_back(self._gathering.frames)
+            self._gathering = None
+
+    def beat(self) -> bool:
+        """Show the client that the stream lives, unless something is on its way to it; say whether it was."""
+        if self._has_turn or self._is_waiting:
+            return False
+        self._write(HEARTBEAT)
+        return True
+
+    def _on_readable(self) -> None:
+        if self._has_turn or self._is_waiting:
+            return
+        # A sender that never waits for anything else must let others run, now and then.
+        if self._credit and self._channel.is_open and trio.current_time() - self._wrote_at >= GATHER_S:
+            self._credit -= 1
+            self._write_frames(self._channel.take(self._channel.limits.write_bytes))
+        else:
+            self._ask_for_turn()
+
+    def _ask_for_turn(self) -> None:
+        self._has_turn = True
+        self._exchange.next_turn(self._take_turn)
+
+    def _take_turn(self) -> None:
+        self._has_turn = False
+        channel = self._channel
+        if channel.on_readable is None:
+            return
+        self._credit = channel.limits.buffer_chunks
+        if channel.is_readable:
+            if self._gathering is None:
+                self._gathering = Gathering(channel, channel.limits.write_bytes)
+        elif self._first_turns:
+            self._first_turns -= 1
+            self._ask_for_turn()
+            return
+        if self._gathering is None:
+            self._write(b"")  # the head: the handler takes its time
+        elif self._gathering.goes_on():
+            self._ask_for_turn()
+        else:
+            frames, self._gathering = self._gathering.frames, None
+            self._write_frames(frames)
+
+    def _write_frames(self, frames: list[bytes]) -> None:
+        self._taken(frames)
+        self._write(b"".join(frames))
+
+    def _write(self, body: bytes) -> None:
+        self._first_turns = 0
+        self._wrote_at = trio.current_time()
+        if self._exchange.write_nowait(body):
+            self._on_flushed()
+        else:
+            self._is_waiting = True
+            self._exchange.flush_beside(self._on_flushed)
+
+    def _on_flushed(self) -> None:
+        self._is_waiting = False
+        self._written()
+        if self._channel.has_frames and self._channel.on_readable is not None and not self._has_turn:
+            self._ask_for_turn()
