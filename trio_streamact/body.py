@@ -146,7 +146,8 @@ class StreamBody(ResponseBody):
                 self._worker.leave(self._drain)
             if self._refusal is None:
                 self._settings.room.leave(self._client)
-            await self._announce(stream_ended, report=self._report())
+            if stream_ended.has_receivers_for(self._app):
+                await self._announce(stream_ended, report=self._report())
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
@@ -159,7 +160,14 @@ class StreamBody(ResponseBody):
                 self._has_probed = True
                 return PROBE
             self._may_write_through = None
-            await (self._run_within(exchange) if exchange.writes_through else self._run_beside())
+            if exchange.writes_through:
+                outlet = self._open_outlet(exchange)
+                try:
+                    await self._run_to_the_end()
+                finally:
+                    outlet.close()
+            else:
+                await self._run_beside()
         if self._last_taken:
             self._note_last()  # asked for more, so the server has taken it
             raise StopAsyncIteration
@@ -181,14 +189,11 @@ class StreamBody(ResponseBody):
         self._tasks = await self._nursery.__aenter__()
         self._tasks.start_soon(self._run_to_the_end, name=self._settings.task_name)
 
-    async def _run_within(self, exchange: Exchange) -> None:
+    def _open_outlet(self, exchange: Exchange) -> Outlet:
         trio.lowlevel.current_task().name = self._settings.task_name
         self._outlet = Outlet(self._channel, exchange, self._take, self._note_last)
         self._outlet.open()
-        try:
-            await self._run_to_the_end()
-        finally:
-            self._outlet.close()
+        return self._outlet
 
     def _note_last(self) -> None:
         # Not if the client had gone before: a server takes what is sent to nobody, too.
@@ -256,7 +261,8 @@ class StreamBody(ResponseBody):
     async def _run_to_the_end(self) -> None:
         with self._channel:
             try:
-                await self._announce(stream_opened, action=self._settings.action)
+                if stream_opened.has_receivers_for(self._app):
+                    await self._announce(stream_opened, action=self._settings.action)
                 if self._refusal is None:
                     async with self._contexts:
                         await self._run()
@@ -337,8 +343,6 @@ class StreamBody(ResponseBody):
 
     async def _announce(self, signal: NamedSignal, **about: object) -> None:
         """Send *signal*; a receiver that fails is logged and breaks nothing."""
-        if not signal.has_receivers_for(self._app):
-            return
         try:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + REPORTING_S):
                 await signal.send_async(self._app, _sync_wrapper=run_inline, **about)

@@ -29,9 +29,9 @@ def test_take_gives_all_that_waits_up_to_its_bound_and_at_least_one() -> None:
     channel = FrameChannel(Limits())
     for frame in (b"aaaa", b"bb", b"c", b"dd"):
         channel.put_nowait(frame)
-    assert channel.take(2) == ([b"aaaa"], False)
-    assert channel.take(3) == ([b"bb", b"c"], False)
-    assert channel.take(100) == ([b"dd"], False)
+    assert channel.take(2) == [b"aaaa"]
+    assert channel.take(3) == [b"bb", b"c"]
+    assert channel.take(100) == [b"dd"]
     assert not channel.is_readable
 
 
@@ -48,11 +48,11 @@ async def test_a_fast_sender_fills_one_write_and_never_too_much(autojump_clock: 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send)
         await trio.testing.wait_all_tasks_blocked()
-        first, is_last = await channel.gather(30 * 3)
-        assert (len(first), is_last) == (30, False)
+        first = await channel.gather(30 * 3)
+        assert (len(first), channel.ends_with(first)) == (30, False)
         await trio.testing.wait_all_tasks_blocked()
-        rest, is_last = await channel.gather(10_000)
-        assert is_last
+        rest = await channel.gather(10_000)
+        assert channel.ends_with(rest)
     assert first + rest == [*(b"%03d" % number for number in range(100)), DONE]
 
 
@@ -68,25 +68,26 @@ async def test_a_sender_that_does_something_else_is_not_waited_for(autojump_cloc
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send)
         await trio.testing.wait_all_tasks_blocked()
-        assert await channel.gather(100) == ([b"a", b"b"], False)
+        assert await channel.gather(100) == [b"a", b"b"]
         assert trio.current_time() == 0
         await channel.wait()
-        assert await channel.gather(100) == ([b"c"], False)
+        assert await channel.gather(100) == [b"c"]
 
 
 def test_the_last_frame_has_room_always_and_comes_last() -> None:
     channel = FrameChannel(Limits(buffer_chunks=1))
     channel.put_nowait(b"x")
     assert channel.end(DONE)
-    assert channel.take(1) == ([b"x"], False)
-    assert channel.take(1) == ([DONE], True)
+    first, last = channel.take(1), channel.take(1)
+    assert (first, last) == ([b"x"], [DONE])
+    assert (channel.ends_with(first), channel.ends_with(last)) == (False, True)
 
 
 def test_only_the_first_end_counts() -> None:
     channel = FrameChannel(Limits())
     assert channel.end(DONE)
     assert not channel.end(b"error")
-    assert channel.take(100) == ([DONE], True)
+    assert channel.take(100) == [DONE]
 
 
 def test_closed_without_a_last_frame_it_gives_nothing_and_no_last() -> None:
@@ -94,13 +95,16 @@ def test_closed_without_a_last_frame_it_gives_nothing_and_no_last() -> None:
     with channel:
         pass
     assert channel.is_readable
-    assert channel.take(100) == ([], False)
+    assert not channel.has_frames
+    assert not channel.ends_with(channel.take(100))
 
 
 def test_a_frame_that_equals_the_last_one_is_not_it() -> None:
     channel = FrameChannel(Limits())
     channel.put_nowait(b"".join([b"do", b"ne"]))
-    assert channel.take(100) == ([DONE], False)
+    frames = channel.take(100)
+    assert frames == [DONE]
+    assert not channel.ends_with(frames)
 
 
 async def test_closing_wakes_who_waits(autojump_clock: trio.testing.MockClock) -> None:
@@ -128,7 +132,7 @@ async def test_a_cancelled_put_puts_nothing(autojump_clock: trio.testing.MockClo
     channel.put_nowait(b"x")
     with trio.move_on_after(1):
         await channel.put(b"y")
-    assert channel.take(100) == ([b"x"], False)
+    assert channel.take(100) == [b"x"]
     assert not channel.is_readable
 
 
@@ -142,7 +146,7 @@ async def test_a_stream_closes_once(autojump_clock: trio.testing.MockClock) -> N
     assert [*states, stream.closed] == [False, True]
     with pytest.raises(trio.ClosedResourceError):
         await stream.send(2)
-    assert channel.take(100) == ([b"data: 1\n\n", DONE], True)
+    assert channel.take(100) == [b"data: 1\n\n", DONE]
 
 
 async def test_a_refused_chunk_leaves_the_stream_as_it_was(autojump_clock: trio.testing.MockClock) -> None:

@@ -151,7 +151,8 @@ def field_types_of(declared: Any) -> FieldTypes:
     except Exception as error:
         raise TypeError(f"cannot resolve the annotations of {named(declared)}: {error}") from error
     parameters = dict(zip(getattr(base, "__parameters__", ()), typing.get_args(declared), strict=False))
-    return lambda name: _filled_in(hints.get(name, Any), parameters)
+    types_of_fields = {name: _filled_in(hint, parameters) for name, hint in hints.items()}
+    return lambda name: types_of_fields.get(name, Any)
 
 
 def _filled_in(hint: Any, parameters: Mapping[Any, Any]) -> Any:

@@ -8,10 +8,10 @@ from typing import Any, final
 
 import attrs
 
-from .declared import FieldTypes, Structure, field_types_of, is_known_class, is_msgspec, is_pydantic, named
+from .declared import Structure, field_types_of, is_known_class, is_msgspec, is_pydantic, named
 from .foreign import by_msgspec, by_pydantic, msgspec_fields, pydantic_fields
 from .strict import by_cattrs
-from .texts import texts_converted
+from .texts import ObjectTexts
 
 
 @final
@@ -26,7 +26,7 @@ class InputSchema:
 
     type: Any
     structure: Structure
-    _field_type: FieldTypes
+    _texts: ObjectTexts = attrs.field(converter=ObjectTexts)
 
     def __call__(self, raw: object) -> Any:
         """Validate *raw*: JSON values, in which ``Text`` may stand at the top or one level down.
@@ -34,7 +34,7 @@ class InputSchema:
         Raises:
             InvalidInput: *raw* is not what was declared; holds the messages by dotted path.
         """
-        return self.structure(texts_converted(raw, self._field_type))
+        return self.structure(self._texts.converted(raw))
 
 
 def input_schema(declared: object) -> InputSchema:

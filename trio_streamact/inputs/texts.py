@@ -5,14 +5,17 @@ from __future__ import annotations
 import math
 import re
 import typing
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, final
 
+import attrs
 import orjson
 
 from .declared import (
     FieldTypes,
     is_choice_of_values,
+    is_class,
     is_list,
     is_object,
     is_union,
@@ -30,9 +33,15 @@ class Text(str):
     __slots__ = ()
 
 
+Reader = Callable[[str], Any]
+"""Makes of a text the JSON value that a type asks for, or leaves it text."""
+
+MOST_FIELDS = 256
+"""Of how many fields of one input it is remembered what they ask for."""
+
 _INTEGER = re.compile(r"[+-]?[0-9]{1,1000}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?", re.ASCII)
-_BOOLEANS = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
+_BOOLEANS: dict[str, bool] = {"true": True, "1": True, "on": True, "false": False, "0": False, "off": False}
 
 
 def as_json(text: str, declared: Any) -> Any:
@@ -42,51 +51,60 @@ def as_json(text: str, declared: Any) -> Any:
     list is declared a JSON text of one is read, and any other text is a list of one. An empty text is null where
     null is allowed and text is not: so the model's client encodes it.
     """
-    plain = str(text)
+    return reader_of(declared)(str(text))
+
+
+def reader_of(declared: Any) -> Reader:
+    """Give what ``as_json`` does for *declared*, which is looked into once."""
     declared = unwrapped(declared)
     if is_union(declared):
-        return _as_one_of(plain, typing.get_args(declared))
+        return _reader_of_one(typing.get_args(declared))
     if is_choice_of_values(declared):
-        return _as_member(plain, [value for value, _ in members_of(declared)])
-    if declared is bool:
-        return _BOOLEANS.get(plain.lower(), plain)
-    if declared is int:
-        return int(plain) if _INTEGER.fullmatch(plain) else plain
-    if declared is float:
-        return _finite(plain) if _NUMBER.fullmatch(plain) else plain
+        return _reader_of_member([value for value, _ in members_of(declared)])
+    if is_class(declared, object) and declared in _READERS:
+        return _READERS[declared]
     if is_list(declared):
-        parsed = _parsed(plain, "[")
-        return parsed if parsed is not None else [as_json(plain, item_type(declared))]
+        item = item_type(declared)
+        return lambda text: [as_json(text, item)] if (parsed := _parsed(text, "[")) is None else parsed
     if is_object(declared):
-        parsed = _parsed(plain, "{")
-        return plain if parsed is None else parsed
-    return plain
+        return lambda text: text if (parsed := _parsed(text, "{")) is None else parsed
+    return str
 
 
-def _as_one_of(text: str, members: Sequence[Any]) -> Any:
-    accepts_text = any(unwrapped(member) in (str, Any) for member in members)
-    if not text and type(None) in members and not accepts_text:
-        return None
-    for member in sorted(members, key=lambda member: is_list(unwrapped(member))):  # any text can be a list of one
-        if member is type(None) or unwrapped(member) is str:
-            continue
-        if not isinstance(value := as_json(text, member), str):
-            return value
-    return text
+def _reader_of_one(members: Sequence[Any]) -> Reader:
+    is_null = type(None) in members and not any(unwrapped(member) in (str, Any) for member in members)
+    others = [member for member in members if member is not type(None) and unwrapped(member) is not str]
+    others.sort(key=lambda member: is_list(unwrapped(member)))  # any text can be a list of one
+    readers = [reader_of(member) for member in others]
+
+    def read(text: str) -> Any:
+        if not text and is_null:
+            return None
+        values = (read_other(text) for read_other in readers)
+        return next((value for value in values if not isinstance(value, str)), text)
+
+    return read
 
 
-def _as_member(text: str, values: Sequence[Any]) -> Any:
-    if text in values:
-        return text
-    for value in values:
-        if not isinstance(value, str) and as_json(text, type(value)) == value:
-            return value
-    return text
+def _reader_of_member(values: Sequence[Any]) -> Reader:
+    others = [(value, reader_of(type(value))) for value in values if not isinstance(value, str)]
+
+    def read(text: str) -> Any:
+        return text if text in values else next((value for value, read in others if read(text) == value), text)
+
+    return read
 
 
 def _finite(plain: str) -> float | str:
     number = float(plain)
     return number if math.isfinite(number) else plain  # JSON has no infinity, which 1e999 would be
+
+
+_READERS: dict[type, Reader] = {
+    bool: lambda text: _BOOLEANS.get(text.lower(), text),
+    int: lambda text: int(text) if _INTEGER.fullmatch(text) else text,
+    float: lambda text: _finite(text) if _NUMBER.fullmatch(text) else text,
+}
 
 
 def _parsed(text: str, opening: str) -> Any:
@@ -98,18 +116,50 @@ def _parsed(text: str, opening: str) -> Any:
         return None
 
 
-def texts_converted(raw: object, field_type: FieldTypes) -> object:
-    """Give *raw* with JSON in place of every ``Text`` that is a field, or an item of one, as *field_type* asks for."""
-    if isinstance(raw, dict):
-        return {str(name): _value_converted(value, field_type(name)) for name, value in raw.items()}
-    return raw
+@final
+@attrs.define(eq=False)
+class FieldTexts:
+    """What is made of the texts of one field."""
+
+    declared: Any
+    read: Reader = attrs.field(init=False)
+
+    @read.default
+    def _reader(self) -> Reader:
+        return reader_of(self.declared)
+
+    @cached_property
+    def read_item(self) -> Reader:
+        """For a key that was repeated. Where no list is declared, the validation says so."""
+        return reader_of(item_type(list_among(self.declared)))
+
+    def converted(self, value: object) -> object:
+        """Give *value* with JSON in place of every ``Text``."""
+        if isinstance(value, Text):
+            return self.read(str(value))
+        if isinstance(value, list) and any(isinstance(item, Text) for item in value):
+            return [self.read_item(str(item)) if isinstance(item, Text) else item for item in value]
+        return value
 
 
-def _value_converted(value: object, declared: Any) -> object:
-    if isinstance(value, Text):
-        return as_json(value, declared)
-    if isinstance(value, list) and any(isinstance(item, Text) for item in value):
-        # A key that was repeated. Where no list is declared, the validation says so.
-        of_item = item_type(list_among(declared))
-        return [as_json(item, of_item) if isinstance(item, Text) else item for item in value]
-    return value
+@final
+@attrs.define(eq=False)
+class ObjectTexts:
+    """What is made of the texts of an object, whose fields are looked into once."""
+
+    _field_type: FieldTypes
+    _fields: dict[str, FieldTexts] = attrs.field(factory=dict, init=False)
+
+    def converted(self, raw: object) -> object:
+        """Give *raw* with JSON in place of every ``Text`` that is a field, or an item of one, as its type asks for."""
+        if isinstance(raw, dict):
+            return {str(name): self._field(name).converted(value) for name, value in raw.items()}
+        return raw
+
+    def _field(self, name: str) -> FieldTexts:
+        field = self._fields.get(name)
+        if field is None:
+            field = FieldTexts(self._field_type(name))
+            if len(self._fields) < MOST_FIELDS:  # clients choose the names
+                self._fields[str(name)] = field
+        return field

@@ -48,9 +48,7 @@ class Connection:
         server = getattr(getattr(protocol, "send", None), "__self__", None)
         server = server.server if isinstance(server, Writes) else server  # of a stream that is just over
         worker = getattr(http, "context", None)
-        if any(not hasattr(worker, name) for name in ("terminate", "terminated")):
-            return None
-        if any(not hasattr(server, name) for name in ("stream", "send_lock")):
+        if not (hasattr(worker, "terminated") and hasattr(server, "stream") and hasattr(server, "send_lock")):
             return None
         return cls(worker, protocol, server, http)
 

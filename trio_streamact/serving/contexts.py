@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from types import TracebackType
 from typing import Any, Self, final
 
 import attrs
 import trio
+from quart.signals import appcontext_popped, appcontext_tearing_down, request_tearing_down
 
 TEARDOWN_S = 5.0
 """How long an app's teardown functions may hold up the end of a stream, in seconds."""
@@ -45,14 +45,32 @@ class Contexts:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        if not _can_take_time(self._app.app):
+            await self._pop(exc)
+            return
         with trio.CancelScope(shield=True, deadline=trio.current_time() + TEARDOWN_S):
-            try:
-                await self._request.auto_pop(exc)
-            finally:
-                await self._app.pop(exc)
+            await self._pop(exc)
+
+    async def _pop(self, exc: BaseException | None) -> None:
+        try:
+            await self._request.auto_pop(exc)
+        finally:
+            await self._app.pop(exc)
 
 
 def _copied(context: Any) -> Any:
-    copied = copy.copy(context._get_current_object())
+    original = context._get_current_object()
+    copied = object.__new__(type(original))
+    for name, value in vars(original).items():  # one by one: so the copy's dict has its keys from the class
+        setattr(copied, name, value)
     copied._cv_tokens = []
     return copied
+
+
+def _can_take_time(app: Any) -> bool:
+    """Whether *app* has anything to do where its contexts end: then that has to be shielded, which costs a scope."""
+    return bool(
+        app.teardown_appcontext_funcs
+        or any(app.teardown_request_funcs.values())
+        or any(signal.receivers for signal in (request_tearing_down, appcontext_tearing_down, appcontext_popped))
+    )

@@ -18,6 +18,7 @@ from .writes import PLAIN, Writes
 
 SCOPE_KEY = "trio_streamact"
 
+
 class _Probe(bytes):
     pass
 
@@ -165,23 +166,26 @@ class Exchange:
             self._body_bytes += len(message.get("body", b""))
             if not message.get("more_body", False):
                 self._finished = trio.Event()
+            if self._writes is not None and (self._finished is not None or self._beat is None):
+                self._writes.holds = False  # it is the end, or no stream of ours after all
         elif message["type"] == "http.response.start":
-            self._started = True
-            if self._writes is None and self.connection is not None and not self.connection.is_multiplexed:
-                self.connection.give_up_on_silence(0)  # as the system does, if a stream was here before
-            elif self._writes is not None and not (_is_event_stream(message) and message["status"] == 200):
-                self._writes.holds = False  # something else has taken the stream's place
-        if self._writes is None:
-            if self._stall_s != math.inf:
-                self._watch()
-        elif self._finished is not None or (self._beat is None and message["type"] == "http.response.body"):
-            self._writes.holds = False  # it is the end, or no stream of ours after all
+            self._start(message)
+        if self._writes is None and self._stall_s != math.inf:
+            self._watch()
         try:
             await self._send(message)
         finally:
             self._sending -= 1
             if self._finished is not None:
                 self._finished.set()
+
+    def _start(self, message: Message) -> None:
+        self._started = True
+        if self._writes is not None:
+            if message["status"] != 200 or not _is_event_stream(message):
+                self._writes.holds = False  # something else has taken the stream's place
+        elif self.connection is not None and not self.connection.is_multiplexed:
+            self.connection.give_up_on_silence(0)  # as the system does, if a stream was here before
 
     def _watch(self) -> None:
         """A write begins that may take long."""
@@ -198,7 +202,7 @@ class Exchange:
             self._abort_if_stuck()
             raise
         if message["type"] == "http.disconnect":
-            if self._finished is not None:
+            if self._finished is not None and not self._finished.is_set():
                 with trio.move_on_after(FINISH_S):
                     await self._finished.wait()
             if self.connection is not None and not self.connection.is_multiplexed:

@@ -13,7 +13,7 @@ from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from ..causes import parts_of
-from . import flow_control, http2, isolation, pipelining
+from . import flow_control, http2, isolation, keep_alive, pipelining
 from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
 from .exchange import SCOPE_KEY, Exchange, exchange_of
@@ -46,7 +46,9 @@ class ServingGuard:
     _warned: bool = attrs.field(default=False, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._reaches = can_repair("what a stream needs of its connection", TCPServer, ("protocol_send", "run"))
+        self._reaches = can_repair(
+            "what a stream needs of its connection", TCPServer, ("protocol_send", "run", "_initiate_server_close")
+        )
         flow_control.repair()
         pipelining.repair()
         isolation.repair()
@@ -55,12 +57,20 @@ class ServingGuard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not trio.lowlevel.in_trio_task():
             await _refuse_to_start(scope, receive, send)
-        elif scope["type"] == "http" and exchange_of(scope) is None:  # else a guard around us does all this
-            await self._exchange(scope, receive, send)
         elif scope["type"] == "lifespan" and self.sigterm:
             await self._lifespan(scope, receive, send)
-        else:
+        elif scope["type"] != "http" or exchange_of(scope) is not None:  # a guard around us does all this
             await self.app(scope, receive, send)
+        else:
+            exchange = self._exchange(scope, receive, send)
+            try:  # here, and in no method of its own: each frame is memory that an idle stream holds
+                await self.app(scope, exchange.receive, exchange.send)
+            except trio.Cancelled:
+                raise
+            except BaseException as error:
+                await self._failed(exchange, error)
+            finally:
+                exchange.leave_connection()
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -74,20 +84,14 @@ class ServingGuard:
                 await trio.lowlevel.checkpoint_if_cancelled()
             raise
 
-    async def _exchange(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = Exchange(receive, send, Connection.behind(send) if self._reaches else None, self._is_bare)
+    def _exchange(self, scope: Scope, receive: Receive, send: Send) -> Exchange:
+        connection = Connection.behind(send) if self._reaches else None
+        exchange = Exchange(receive, send, connection, self._is_bare)
         _ = exchange.worker  # known from now on, to whoever listens for signals
         if self._reaches:
-            self._repair_protocol(scope, exchange, send)
+            self._repair_protocol(scope, connection, send)
         scope["extensions"] = {**(scope.get("extensions") or {}), SCOPE_KEY: exchange}
-        try:
-            await self.app(scope, exchange.receive, exchange.send)
-        except trio.Cancelled:
-            raise
-        except BaseException as error:
-            await self._failed(exchange, error)
-        finally:
-            exchange.leave_connection()
+        return exchange
 
     @property
     def _is_bare(self) -> bool:
@@ -99,13 +103,15 @@ class ServingGuard:
             and app.asgi_http_class is TrioASGIHTTPConnection
         )
 
-    def _repair_protocol(self, scope: Scope, exchange: Exchange, send: Send) -> None:
+    def _repair_protocol(self, scope: Scope, connection: Connection | None, send: Send) -> None:
+        if connection is not None:
+            keep_alive.repair(connection.server)
         if (protocol := protocol_behind(send)) is not None:
             lift_request_limit(protocol)
             keep_answered_streams(protocol)
-            if exchange.connection is not None:
-                repair_http2(exchange.connection.protocol)  # before any of those that share it has written
-        elif exchange.connection is None:
+            if connection is not None:
+                repair_http2(connection.protocol)  # before any of those that share it has written
+        elif connection is None:
             self._warn_once(scope)
 
     def _warn_once(self, scope: Scope) -> None:

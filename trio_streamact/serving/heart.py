@@ -80,7 +80,8 @@ class Heart:
         if at < look.at:
             look.at = at
             heapq.heappush(self._due, (at, next(self._number), look))
-            self._nap.deadline = min(self._nap.deadline, at)
+            if at < self._nap.deadline:
+                self._nap.deadline = at
 
     def next_turn(self, turn: Callable[[], None]) -> None:
         """Call *turn* when all that is ready now has had its own turn."""

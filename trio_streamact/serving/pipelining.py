@@ -23,15 +23,17 @@ def repair() -> None:
     if getattr(handle, "repaired", False) or not can_repair("a parked reader", H11Protocol, ("handle", "stream_send")):
         return
 
-    async def handle_and_wake(self: Any, event: Any) -> None:
+    async def close_and_wake(self: Any, event: Any) -> None:
         await handle(self, event)
-        if isinstance(event, Closed):
-            self.connection = _ClosedConnection()
-            await self.can_read.set()
+        self.connection = _ClosedConnection()
+        await self.can_read.set()
+
+    def handle_and_wake(self: Any, event: Any) -> Awaitable[None]:
+        return close_and_wake(self, event) if isinstance(event, Closed) else handle(self, event)
 
     handle_and_wake.repaired = True  # type: ignore[attr-defined]
     handle_and_wake.original = handle  # type: ignore[attr-defined]
-    H11Protocol.handle = handle_and_wake  # type: ignore[method-assign]
+    H11Protocol.handle = handle_and_wake  # type: ignore[method-assign, assignment]
 
 
 @final
