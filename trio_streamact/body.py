@@ -142,6 +142,7 @@ class StreamBody(ResponseBody):
                 self._tasks.cancel_scope.cancel()  # the writer has left: the handler ends too
             return await self._nursery.__aexit__(exc_type, exc, tb)
         finally:
+            self._outlet = None  # which holds us
             if self._worker is not None:
                 self._worker.leave(self._drain)
             if self._refusal is None:
@@ -279,7 +280,7 @@ class StreamBody(ResponseBody):
             self._handling.deadline = min(self._handling.deadline, lifetime_over)
         try:
             with self._handling:
-                await self._produce(Stream(self._channel, encode_done(self._settings.dialect)))
+                await self._handle()
         except BaseException as error:
             if self._handling.cancel_called:
                 self._end_cut_short()
@@ -289,6 +290,10 @@ class StreamBody(ResponseBody):
                 self._end_cut_short()
             else:
                 self._channel.end(encode_done(self._settings.dialect))
+
+    def _handle(self) -> Awaitable[None]:
+        produce, self._produce = self._produce, _forgotten  # with all that the handler does not want
+        return produce(Stream(self._channel, encode_done(self._settings.dialect)))
 
     def _end_cut_short(self) -> None:
         if self._is_draining:
@@ -348,6 +353,10 @@ class StreamBody(ResponseBody):
                 await signal.send_async(self._app, _sync_wrapper=run_inline, **about)
         except Exception:
             self._app.logger.exception("A receiver of %s failed", signal.name)
+
+
+async def _forgotten(_: Stream[Any]) -> None:
+    raise AssertionError("a handler runs once")
 
 
 async def report_error(app: Quart, action: str, error: BaseException) -> None:

@@ -126,11 +126,15 @@ def encode_json(data: object) -> bytes:
         return _dumps_beyond_orjson(within)[1:-1]
 
 
+_DONE_FRAMES: dict[Dialect, bytes] = {
+    "marked": b'data: {"%b":true}\n\n' % DONE_KEY.encode(),
+    "named": b"event: done\ndata: {}\n\n",
+}
+
+
 def encode_done(dialect: Dialect) -> bytes:
     """Encode the frame that says the stream is complete."""
-    if dialect == "marked":
-        return b'data: {"%b":true}\n\n' % DONE_KEY.encode()
-    return b"event: done\ndata: {}\n\n"
+    return _DONE_FRAMES[dialect]
 
 
 def encode_error(error: ActionError, dialect: Dialect) -> bytes:

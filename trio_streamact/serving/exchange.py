@@ -144,14 +144,14 @@ class Exchange:
     def __deepcopy__(self, _: object) -> Self:
         return self  # hypercorn's ProxyFixMiddleware copies the scope with all that is in it
 
-    def leave_connection(self) -> None:
-        """Leave the connection as it was to what comes next on it."""
+    def leave(self) -> None:
+        """Leave the connection as it was to what comes next on it, and no circle of references for the collector."""
         if self._look is not None:
             Heart.beating().leave(self._look)
-        if self._writes is None or self.connection is None:
-            return
-        if self.connection.protocol.send == self._writes.send:  # it may be the next stream's already
-            self.connection.protocol.send = self.connection.server.protocol_send
+        connection, writes = self.connection, self._writes
+        if connection is not None and writes is not None and connection.protocol.send == writes.send:
+            connection.protocol.send = connection.server.protocol_send  # else it is the next stream's already
+        self._beat = self._writes = None
 
     # A Ctrl-C that hits the writer of a stream would cut it without a word; the server's main task gets it instead.
     @trio.lowlevel.enable_ki_protection

@@ -70,7 +70,8 @@ class ServingGuard:
             except BaseException as error:
                 await self._failed(exchange, error)
             finally:
-                exchange.leave_connection()
+                exchange.leave()
+                scope["extensions"].pop(SCOPE_KEY, None)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
