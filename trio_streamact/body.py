@@ -317,7 +317,11 @@ class StreamBody(ResponseBody):
                 raise parts.stop
             await self._worker.stop()
         if parts.cancelled is not None:
-            raise parts.cancelled
+            cancelled = parts.cancelled
+            try:
+                raise cancelled
+            finally:
+                del cancelled, parts, error  # or they and this frame would hold each other
 
     async def _fail(self, error: BaseException) -> None:
         """End the stream with *error*, first for the client, then for the log."""

@@ -15,6 +15,9 @@ from .wire import HEARTBEAT
 FIRST_TURNS = 2
 """How many turns of all others the head of a response waits for the first frame."""
 
+MOST_IN_A_ROW = 16
+"""How many frames are written for a sender before others run, should it never wait for anything else."""
+
 
 @final
 @attrs.define(eq=False)
@@ -36,8 +39,9 @@ class Outlet:
     _taken: Callable[[list[bytes]], object]
     _written: Callable[[], None]
     _first_turns: int = attrs.field(default=FIRST_TURNS, init=False)
+    _is_begun: bool = attrs.field(default=False, init=False)
     _wrote_at: float = attrs.field(default=0.0, init=False)
-    _credit: int = attrs.field(default=0, init=False)
+    _in_a_row: int = attrs.field(default=0, init=False)
     _has_turn: bool = attrs.field(default=False, init=False)
     _is_waiting: bool = attrs.field(default=False, init=False)
     _gathering: Gathering | None = attrs.field(default=None, init=False)
@@ -64,10 +68,12 @@ class Outlet:
     def _on_readable(self) -> None:
         if self._has_turn or self._is_waiting:
             return
-        # A sender that never waits for anything else must let others run, now and then.
-        if self._credit and self._channel.is_open and trio.current_time() - self._wrote_at >= GATHER_S:
-            self._credit -= 1
-            self._write_frames(self._channel.take(self._channel.limits.write_bytes))
+        channel = self._channel
+        if self._is_begun and channel.is_open and trio.current_time() - self._wrote_at >= GATHER_S:
+            self._in_a_row += 1
+            if self._in_a_row == MOST_IN_A_ROW:
+                self._in_a_row, channel.owes_turn = 0, True
+            self._write_frames(channel.take(channel.limits.write_bytes))
         else:
             self._ask_for_turn()
 
@@ -76,32 +82,30 @@ class Outlet:
         self._exchange.next_turn(self._take_turn)
 
     def _take_turn(self) -> None:
-        self._has_turn = False
+        self._has_turn, self._in_a_row = False, 0
         channel = self._channel
         if channel.on_readable is None:
             return
-        self._credit = channel.limits.buffer_chunks
-        if channel.is_readable:
-            if self._gathering is None:
-                self._gathering = Gathering(channel, channel.limits.write_bytes)
+        if self._gathering is None and channel.is_readable:
+            self._gathering = Gathering(channel, channel.limits.write_bytes)
+        if self._gathering is not None:
+            if self._gathering.goes_on():
+                self._ask_for_turn()
+            else:
+                frames, self._gathering = self._gathering.frames, None
+                self._write_frames(frames)
         elif self._first_turns:
             self._first_turns -= 1
             self._ask_for_turn()
-            return
-        if self._gathering is None:
+        elif not self._is_begun:
             self._write(b"")  # the head: the handler takes its time
-        elif self._gathering.goes_on():
-            self._ask_for_turn()
-        else:
-            frames, self._gathering = self._gathering.frames, None
-            self._write_frames(frames)
 
     def _write_frames(self, frames: list[bytes]) -> None:
         self._taken(frames)
         self._write(b"".join(frames))
 
     def _write(self, body: bytes) -> None:
-        self._first_turns = 0
+        self._is_begun = True
         self._wrote_at = trio.current_time()
         if self._exchange.write_nowait(body):
             self._on_flushed()

@@ -42,6 +42,8 @@ class FrameChannel:
     _waiting: list[trio.lowlevel.Task] = attrs.field(factory=list, init=False)
     on_readable: Callable[[], None] | None = attrs.field(default=None, init=False)
     """Called when there is something to read again, for a reader that does not wait."""
+    owes_turn: bool = attrs.field(default=False, init=False)
+    """Whether the sender has had this reader's attention for long, and must let others run."""
 
     def __enter__(self) -> Self:
         return self
@@ -212,7 +214,7 @@ class Stream(Generic[ChunkT]):
         """Send *data* as one chunk; it leaves at once.
 
         Waits while the client is slow: when ``Limits.buffer_chunks`` chunks or ``Limits.buffer_bytes`` bytes wait.
-        Otherwise it does not yield to other tasks, so that chunks made in one go leave in one write.
+        Otherwise it yields to other tasks now and then only, so that chunks made in one go leave in one write.
 
         Raises:
             trio.ClosedResourceError: The stream is closed.
@@ -227,6 +229,9 @@ class Stream(Generic[ChunkT]):
         frame = encode_chunk(data, self._chunk_bytes)
         if not self._channel.put_nowait(frame):
             await self._channel.put(frame)
+        if self._channel.owes_turn:
+            self._channel.owes_turn = False
+            await trio.lowlevel.cancel_shielded_checkpoint()  # what is sent is sent
 
     async def close(self) -> None:
         """Tell the client that the stream is complete. Closing it again does nothing.

@@ -1,0 +1,276 @@
+"""The short way to the kernel: what is sent leaves in its sender's own step, and nothing is lost on the way."""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import random
+import socket
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from quart_trio import QuartTrio
+
+from tests.servers import RawClient, body_of, call, serving
+from trio_streamact import Limits, Stream, StreamActions, StreamReport, stream_ended
+from trio_streamact.serving import writes
+from trio_streamact.serving.keep_alive import IdleTimer
+from trio_streamact.serving.pipelining import _ClosedConnection
+
+through_only = pytest.mark.skipif(writes.PLAIN, reason="the switch is off")
+DONE = b'data: {"__actions_done":true}\n\n'
+
+
+@attrs.define(eq=False)
+class Lab:
+    """An app whose one action does what a test wants."""
+
+    app: QuartTrio = attrs.field(factory=lambda: QuartTrio(__name__))
+    limits: Limits = attrs.field(factory=Limits)
+    reports: list[StreamReport] = attrs.field(factory=list)
+
+    def serves(self, handler: Any) -> QuartTrio:
+        actions = StreamActions(self.app, url_prefix="", limits=self.limits)
+
+        @actions.post("/it")
+        async def it(stream: Stream[Any]) -> None:
+            await handler(stream)
+
+        stream_ended.connect(self._note, self.app)
+        return self.app
+
+    def _note(self, _: object, report: StreamReport) -> None:
+        self.reports.append(report)
+
+    async def reported(self) -> StreamReport:
+        with trio.fail_after(5):
+            while not self.reports:  # noqa: ASYNC110 - the signal is plain
+                await trio.sleep(0.005)
+        return self.reports[0]
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    """The events that are written, write by write."""
+    pieces: list[bytes] = []
+    write = os.write
+
+    def note(fd: int, piece: bytes) -> int:
+        if b"data: " in piece:
+            pieces.append(piece)
+        return write(fd, piece)
+
+    monkeypatch.setattr(os, "write", note)
+    return pieces
+
+
+@through_only
+async def test_a_chunk_that_comes_alone_is_written_before_its_sender_goes_on(written: list[bytes]) -> None:
+    seen = []
+
+    async def handler(stream: Stream[Any]) -> None:
+        for number in range(3):
+            await trio.sleep(0.02)
+            await stream.send(number)
+            seen.append(len(written))
+
+    async with serving(Lab().serves(handler)) as server, await ask(server) as client:
+        assert body_of(await client.read_until(b"0\r\n\r\n")).count(b"data: ") == 4
+    assert seen == [1, 2, 3]
+
+
+@through_only
+async def test_chunks_that_follow_at_once_leave_together(written: list[bytes]) -> None:
+    async def handler(stream: Stream[Any]) -> None:
+        await trio.sleep(0.02)
+        for number in range(10):
+            await stream.send(number)
+        await trio.sleep(0.02)
+
+    async with serving(Lab().serves(handler)) as server, await ask(server) as client:
+        await client.read_until(b"0\r\n\r\n")
+    assert [piece.count(b"data: ") for piece in written] == [1, 9, 1]
+
+
+async def test_a_sender_that_works_between_its_chunks_and_never_waits_lets_others_run() -> None:
+    turns = seen = 0
+
+    async def handler(stream: Stream[Any]) -> None:
+        nonlocal seen
+        await trio.sleep(0.02)
+        before = turns
+        for number in range(100):
+            await stream.send(number)
+            time.sleep(0.0015)  # noqa: ASYNC251 - as work does; longer than a write is gathered for
+        seen = turns - before
+
+    async with serving(Lab().serves(handler)) as server, await ask(server) as client, trio.open_nursery() as nursery:
+
+        async def other() -> None:
+            nonlocal turns
+            while True:
+                await trio.lowlevel.checkpoint()
+                turns += 1
+
+        nursery.start_soon(other)
+        await client.read_until(b"0\r\n\r\n")
+        nursery.cancel_scope.cancel()
+    assert seen >= 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_every_byte_arrives_in_order_through_the_narrowest_of_sockets(seed: int) -> None:
+    dice = random.Random(seed)
+    senders, each = dice.choice((1, 1, 2, 5)), 60
+    limits = Limits(
+        buffer_chunks=dice.choice((1, 3, 16)),
+        buffer_bytes=dice.choice((1, 3000, 65536)),
+        write_bytes=dice.choice((1, 5000, 65536)),
+        heartbeat_s=dice.choice((0.005, 15.0)),
+    )
+    closes = dice.random() < 0.5
+
+    async def handler(stream: Stream[Any]) -> None:
+        async def send(sender: int) -> None:
+            for number in range(each):
+                await stream.send([sender, number, "x" * dice.choice((1, 10, 1000, 40_000))])
+                if dice.random() < 0.2:
+                    await trio.sleep(dice.choice((0.0, 0.0005, 0.004)))
+
+        async with trio.open_nursery() as nursery:
+            for sender in range(senders):
+                nursery.start_soon(send, sender)
+        if closes:
+            await stream.close()
+            await trio.sleep(0.01)
+
+    lab = Lab(limits=limits)
+    async with serving(lab.serves(handler)) as server, await ask(server, receive_buffer=4096) as client:
+        with trio.fail_after(30):
+            while not client.received.endswith(b"\r\n0\r\n\r\n"):
+                client.received += await client.stream.receive_some(dice.choice((100, 3000, 100_000)))
+                if dice.random() < 0.1:
+                    await trio.sleep(0.002)
+    body = body_of(client.received)
+    events = [event for event in body.split(b"\n\n")[:-2] if event != b":"]
+    chunks = [json.loads(event.removeprefix(b"data: ")) for event in events]
+    for sender in range(senders):
+        assert [number for of, number, _ in chunks if of == sender] == list(range(each))
+    assert body.endswith(DONE)
+    report = await lab.reported()
+    assert (report.outcome, report.chunks, report.bytes) == ("done", senders * each, len(body))
+
+
+async def test_a_client_that_leaves_with_the_end_has_had_it() -> None:
+    cancelled = trio.Event()
+
+    async def handler(stream: Stream[Any]) -> None:
+        await trio.sleep(0.02)
+        await stream.send(1)
+        await stream.close()
+        try:
+            await trio.sleep_forever()
+        finally:
+            cancelled.set()
+
+    lab = Lab()
+    async with serving(lab.serves(handler)) as server:
+        async with await ask(server) as client:
+            await client.read_until(b"__actions_done")
+        with trio.fail_after(5):
+            await cancelled.wait()
+        assert (await lab.reported()).outcome == "done"
+
+
+async def test_middleware_that_is_there_already_sees_every_byte() -> None:
+    lab = Lab()
+    seen = b""
+    inner = lab.app.asgi_app
+
+    async def middleware(scope: Any, receive: Any, send: Any) -> None:
+        async def note(message: Any) -> None:
+            nonlocal seen
+            seen += message.get("body", b"")
+            await send(message)
+
+        await inner(scope, receive, note)
+
+    lab.app.asgi_app = middleware  # type: ignore[method-assign]
+    async with serving(lab.serves(three_chunks)) as server:
+        assert await call(server, "/it") == seen
+    assert seen.endswith(DONE)
+
+
+async def test_a_body_that_is_wrapped_gives_its_wrapper_every_byte() -> None:
+    lab = Lab()
+    seen = b""
+
+    @lab.app.after_request
+    async def wrap(response: Any) -> Any:
+        inner = response.response
+
+        async def parts() -> AsyncIterator[bytes]:
+            nonlocal seen
+            async with inner as body:
+                async for part in body:
+                    seen += part
+                    yield b": wrapped\n\n" + part
+
+        response.response = response.iterable_body_class(parts())
+        return response
+
+    async with serving(lab.serves(three_chunks)) as server:
+        body = await call(server, "/it")
+    assert body.replace(b": wrapped\n\n", b"") == seen
+    assert b": wrapped" in body
+    assert seen.endswith(DONE)
+
+
+async def three_chunks(stream: Stream[Any]) -> None:
+    for number in range(3):
+        await trio.sleep(0.01)
+        await stream.send(number)
+
+
+async def test_a_stream_leaves_no_garbage() -> None:
+    """What circles of references hold, the collector frees: with pauses, in between which memory grows."""
+    of_connections = {IdleTimer, _ClosedConnection}  # which hypercorn leaves to the collector, whole
+    async with serving(Lab().serves(three_chunks)) as server:
+        for leave in (partial(call, server, "/it"), partial(ask_and_leave, server)):
+            await leave()
+            gc.collect()
+            gc.disable()
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            try:
+                for _ in range(3):
+                    await leave()
+                await trio.sleep(0.1)
+                gc.collect()
+                ours = {type(each) for each in gc.garbage if type(each).__module__.startswith("trio_streamact")}
+            finally:
+                gc.set_debug(0)
+                gc.garbage.clear()
+                gc.enable()
+            assert ours <= of_connections
+
+
+async def ask(server: Any, receive_buffer: int | None = None) -> RawClient:
+    """Ask for the stream, with a socket that takes little at once."""
+    with socket.socket() as sock:
+        if receive_buffer is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        sock.connect((server.host, server.port))
+        client = RawClient(trio.SocketStream(trio.socket.from_stdlib_socket(sock.dup())))
+    await client.request("/it")
+    return client
+
+
+async def ask_and_leave(server: Any) -> None:
+    async with await ask(server) as client:
+        await client.read_until(b"data: 0\n")
