@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable
 from itertools import accumulate
+from time import perf_counter
 from types import TracebackType
 from typing import Generic, Self, TypeVar, final
 
@@ -43,7 +44,9 @@ class FrameChannel:
     on_readable: Callable[[], None] | None = attrs.field(default=None, init=False)
     """Called when there is something to read again, for a reader that does not wait."""
     owes_turn: bool = attrs.field(default=False, init=False)
-    """Whether the sender has had this reader's attention for long, and must let others run."""
+    """Whether the sender is to let others run: the reader, above all, if it has worked since its last frame."""
+    _put_at: float = attrs.field(default=0.0, init=False)
+    _was_read: bool = attrs.field(default=True, init=False)
 
     def __enter__(self) -> Self:
         return self
@@ -81,6 +84,10 @@ class FrameChannel:
         self._bytes = size_bytes
         if self.on_readable is not None and len(frames) == 1:
             self.on_readable()
+        now = perf_counter()
+        if now - self._put_at >= GATHER_S and self._frames and not self._was_read:
+            self.owes_turn = True
+        self._put_at, self._was_read = now, False
         return True
 
     async def put(self, frame: bytes) -> None:
@@ -97,6 +104,13 @@ class FrameChannel:
                     raise trio.ClosedResourceError("the stream is closed")
         finally:
             self.waited_s += trio.current_time() - began
+
+    async def let_others_run(self) -> None:
+        """Do what is owed. It cannot be cancelled, since what was put is put."""
+        self.owes_turn = False
+        for _ in range(2):  # trio runs what is ready in any order
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        self._was_read = False  # it would not have been without this
 
     def end(self, last: bytes) -> bool:
         """Put the *last* frame, for which there is always room, and close; say whether this was the end."""
@@ -150,6 +164,7 @@ class FrameChannel:
     def take(self, most_bytes: int, at_least: int = 1) -> list[bytes]:
         """Take the frames that wait, but no more than *most_bytes* of them, or *at_least* so many."""
         frames = self._frames
+        self._was_read = True
         if self._bytes <= most_bytes:
             self._frames, self._bytes = [], 0
         else:
@@ -214,7 +229,8 @@ class Stream(Generic[ChunkT]):
         """Send *data* as one chunk; it leaves at once.
 
         Waits while the client is slow: when ``Limits.buffer_chunks`` chunks or ``Limits.buffer_bytes`` bytes wait.
-        Otherwise it yields to other tasks now and then only, so that chunks made in one go leave in one write.
+        Otherwise it yields to other tasks only where they have waited for a while, so that chunks made in one go leave
+        in one write.
 
         Raises:
             trio.ClosedResourceError: The stream is closed.
@@ -230,8 +246,7 @@ class Stream(Generic[ChunkT]):
         if not self._channel.put_nowait(frame):
             await self._channel.put(frame)
         if self._channel.owes_turn:
-            self._channel.owes_turn = False
-            await trio.lowlevel.cancel_shielded_checkpoint()  # what is sent is sent
+            await self._channel.let_others_run()
 
     async def close(self) -> None:
         """Tell the client that the stream is complete. Closing it again does nothing.
