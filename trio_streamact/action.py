@@ -133,12 +133,16 @@ class StreamAction:
             client = self._app.client_key(quart_request, arguments["ctx"])
             hash(client)  # or the counting of streams would raise it, when the head has left
         except Exception as error:
-            if isinstance(sole := sole_error(error), TypeError):
-                raise sole from None if sole is error else error
-            if not is_expected(error):
-                await report_error(_app(), self.name, error)
-            return self._reply(Failed("error", told_as(error, self.handle_server_error, internal_error())))
+            return self._reply(await self._refuse(error))
         return self._reply(partial(self._produce, arguments), client)
+
+    async def _refuse(self, error: Exception) -> Failed:
+        """Say why the stream does not open. In no frame that *error* holds, or they would hold each other."""
+        if isinstance(sole := sole_error(error), TypeError):
+            raise sole from None if sole is error else error
+        if not is_expected(error):
+            await report_error(_app(), self.name, error)
+        return Failed("error", told_as(error, self.handle_server_error, internal_error()))
 
     def _produce(self, arguments: dict[str, Any], stream: Stream[Any]) -> Awaitable[None]:
         return self._handler({**arguments, "stream": stream})

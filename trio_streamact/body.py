@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -20,7 +21,7 @@ from .errors import ActionError, is_expected, shutdown_error, timeout_error, too
 from .outlet import Outlet
 from .reports import Outcome, StreamReport, run_inline, stream_ended, stream_opened
 from .room import Room
-from .serving import PROBE, Contexts, Exchange
+from .serving import Contexts, Exchange
 from .stream import FrameChannel, Stream
 from .wire import HEARTBEAT, Dialect, encode_done, encode_error
 
@@ -112,8 +113,6 @@ class StreamBody(ResponseBody):
         self._had_first_turn = self._is_beat_due = False
         if exchange is not None:
             exchange.expect_stream(self._limits.stall_s)
-        self._may_write_through: Exchange | None = None
-        self._has_probed = False
         self._outlet: Outlet | None = None
         self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
 
@@ -121,14 +120,17 @@ class StreamBody(ResponseBody):
         self._opened_at = trio.current_time()
         if self._exchange is not None:
             self._exchange.carry_stream(self._limits.heartbeat_s, self._beat)
-            if self._exchange.may_write_through:
-                self._may_write_through = self._exchange
         if self._refusal is None:
             self._refusal = self._find_place()
         if self._worker is not None:
             self._worker.join(self._drain)
-        if self._may_write_through is None:
-            await self._run_beside()
+        if self._exchange is not None and self._exchange.is_straight(sys._getframe(1)):
+            trio.lowlevel.current_task().name = self._settings.task_name
+            self._outlet = Outlet(self._channel, self._exchange, self._take, self._note_last, self._handling.cancel)
+        else:
+            self._nursery = trio.open_nursery()
+            self._tasks = await self._nursery.__aenter__()
+            self._tasks.start_soon(self._run_to_the_end, name=self._settings.task_name)
         # Nothing may await or raise from here on: the nursery would be left open.
         return self
 
@@ -156,19 +158,13 @@ class StreamBody(ResponseBody):
     @trio.lowlevel.enable_ki_protection  # as in `Exchange.send`
     async def __anext__(self) -> bytes:
         """Give all the frames that wait, as one write; wait for one if there is none."""
-        if (exchange := self._may_write_through) is not None:
-            if not self._has_probed:
-                self._has_probed = True
-                return PROBE
-            self._may_write_through = None
-            if exchange.writes_through:
-                outlet = self._open_outlet(exchange)
-                try:
-                    await self._run_to_the_end()
-                finally:
-                    outlet.close()
-            else:
-                await self._run_beside()
+        if self._outlet is not None and self._channel.is_open:
+            self._outlet.open()
+            try:
+                await self._run_to_the_end()
+            finally:
+                self._outlet.close()
+            await self._outlet.flushed()
         if self._last_taken:
             self._note_last()  # asked for more, so the server has taken it
             raise StopAsyncIteration
@@ -184,17 +180,6 @@ class StreamBody(ResponseBody):
         if self._exchange is not None:
             self._exchange.hold(is_last and self._ends_at_once())
         return b"".join(frames)
-
-    async def _run_beside(self) -> None:
-        self._nursery = trio.open_nursery()
-        self._tasks = await self._nursery.__aenter__()
-        self._tasks.start_soon(self._run_to_the_end, name=self._settings.task_name)
-
-    def _open_outlet(self, exchange: Exchange) -> Outlet:
-        trio.lowlevel.current_task().name = self._settings.task_name
-        self._outlet = Outlet(self._channel, exchange, self._take, self._note_last)
-        self._outlet.open()
-        return self._outlet
 
     def _note_last(self) -> None:
         # Not if the client had gone before: a server takes what is sent to nobody, too.

@@ -32,18 +32,20 @@ class Outlet:
         exchange: Where they are written to.
         taken: Called with the frames that are about to be written.
         written: Called when the kernel has taken all of them.
+        failed: Called when a write has failed as none should.
     """
 
     _channel: FrameChannel
     _exchange: Exchange
     _taken: Callable[[list[bytes]], object]
     _written: Callable[[], None]
+    _failed: Callable[[], None]
     _first_turns: int = attrs.field(default=FIRST_TURNS, init=False)
     _is_begun: bool = attrs.field(default=False, init=False)
     _wrote_at: float = attrs.field(default=0.0, init=False)
     _in_a_row: int = attrs.field(default=0, init=False)
     _has_turn: bool = attrs.field(default=False, init=False)
-    _is_waiting: bool = attrs.field(default=False, init=False)
+    _flushed: trio.Event | None = attrs.field(default=None, init=False)
     _gathering: Gathering | None = attrs.field(default=None, init=False)
 
     def open(self) -> None:
@@ -52,21 +54,27 @@ class Outlet:
         self._ask_for_turn()
 
     def close(self) -> None:
-        """Leave all that is not written yet with the channel."""
+        """Begin no more writes, and leave the rest with the channel."""
         self._channel.on_readable = None
         if self._gathering is not None:
             self._channel.put_back(self._gathering.frames)
             self._gathering = None
 
+    async def flushed(self) -> None:
+        """Wait until the kernel has taken what was begun."""
+        if self._flushed is not None:
+            await self._flushed.wait()
+
     def beat(self) -> bool:
         """Show the client that the stream lives, unless something is on its way to it; say whether it was."""
-        if self._has_turn or self._is_waiting:
+        if self._has_turn or self._flushed is not None:
             return False
         self._write(HEARTBEAT)
         return True
 
+    @trio.lowlevel.enable_ki_protection  # in the midst of this a Ctrl-C would lose a frame, or write it twice
     def _on_readable(self) -> None:
-        if self._has_turn or self._is_waiting:
+        if self._has_turn or self._flushed is not None:
             return
         channel = self._channel
         if self._is_begun and channel.is_open and trio.current_time() - self._wrote_at >= GATHER_S:
@@ -83,10 +91,17 @@ class Outlet:
 
     def _take_turn(self) -> None:
         self._has_turn, self._in_a_row = False, 0
-        channel = self._channel
-        if channel.on_readable is None:
+        if self._channel.on_readable is None:
             return
-        if self._gathering is None and channel.is_readable:
+        try:
+            self._write_what_is_due()
+        except Exception:
+            self._give_up()
+            raise
+
+    def _write_what_is_due(self) -> None:
+        channel = self._channel
+        if self._gathering is None and channel.has_frames:
             self._gathering = Gathering(channel, channel.limits.write_bytes)
         if self._gathering is not None:
             if self._gathering.goes_on():
@@ -110,11 +125,29 @@ class Outlet:
         if self._exchange.write_nowait(body):
             self._on_flushed()
         else:
-            self._is_waiting = True
-            self._exchange.flush_beside(self._on_flushed)
+            self._flushed = trio.Event()
+            self._exchange.beside(self._flush)
+
+    async def _flush(self) -> None:
+        try:
+            await self._exchange.flush()
+        except Exception:
+            self._give_up()
+            raise
+        self._on_flushed()
 
     def _on_flushed(self) -> None:
-        self._is_waiting = False
+        if self._flushed is not None:
+            self._flushed.set()
+            self._flushed = None
         self._written()
         if self._channel.has_frames and self._channel.on_readable is not None and not self._has_turn:
             self._ask_for_turn()
+
+    def _give_up(self) -> None:
+        """Frames may be lost: what the client has had must not look whole."""
+        self._channel.on_readable = None
+        self._exchange.abort()
+        if self._flushed is not None:
+            self._flushed.set()
+        self._failed()

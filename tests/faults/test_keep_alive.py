@@ -66,7 +66,7 @@ async def test_upstream_has_a_task_more_for_each_idle_connection_and_we_have_non
 ) -> None:
     """Fails once hypercorn does without: then our timer can go."""
     assert await tasks_of_idle_connections() == CONNECTIONS
-    monkeypatch.setattr(keep_alive, "repair", lambda _: None)
+    monkeypatch.setattr(keep_alive, "repair_connection", lambda _: None)
     assert await tasks_of_idle_connections() == 2 * CONNECTIONS
 
 

@@ -142,6 +142,9 @@ class FieldTexts:
         return value
 
 
+_UNDECLARED = FieldTexts(Any)
+
+
 @final
 @attrs.define(eq=False)
 class ObjectTexts:
@@ -159,7 +162,9 @@ class ObjectTexts:
     def _field(self, name: str) -> FieldTexts:
         field = self._fields.get(name)
         if field is None:
-            field = FieldTexts(self._field_type(name))
-            if len(self._fields) < MOST_FIELDS:  # clients choose the names
+            if (declared := self._field_type(name)) is Any:
+                return _UNDECLARED
+            field = FieldTexts(declared)
+            if len(self._fields) < MOST_FIELDS:  # a mapping has as many as its client likes
                 self._fields[str(name)] = field
         return field

@@ -5,7 +5,7 @@ work says so once and lets things be as they were.
 """
 
 from .contexts import Contexts
-from .exchange import PROBE, Exchange, exchange_of
+from .exchange import Exchange, exchange_of
 from .guard import ServingGuard
 
-__all__ = ["PROBE", "Contexts", "Exchange", "ServingGuard", "exchange_of"]
+__all__ = ["Contexts", "Exchange", "ServingGuard", "exchange_of"]

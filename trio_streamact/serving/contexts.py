@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from types import TracebackType
 from typing import Any, Self, final
 
 import attrs
 import trio
+from quart import Quart, Request
+from quart.ctx import AppContext, RequestContext
 from quart.signals import appcontext_popped, appcontext_tearing_down, request_tearing_down
 
 TEARDOWN_S = 5.0
@@ -45,7 +48,7 @@ class Contexts:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
-        if not _can_take_time(self._app.app):
+        if not _can_take_time(self._app, self._request):
             await self._pop(exc)
             return
         with trio.CancelScope(shield=True, deadline=trio.current_time() + TEARDOWN_S):
@@ -60,17 +63,31 @@ class Contexts:
 
 def _copied(context: Any) -> Any:
     original = context._get_current_object()
-    copied = object.__new__(type(original))
-    for name, value in vars(original).items():  # one by one: so the copy's dict has its keys from the class
-        setattr(copied, name, value)
+    if type(original) in _PLAIN_CONTEXTS:
+        copied = object.__new__(type(original))
+        for name, value in vars(original).items():  # one by one: so the copy's dict has its keys from the class
+            setattr(copied, name, value)
+    else:
+        copied = copy.copy(original)
     copied._cv_tokens = []
     return copied
 
 
-def _can_take_time(app: Any) -> bool:
-    """Whether *app* has anything to do where its contexts end: then that has to be shielded, which costs a scope."""
+_PLAIN_CONTEXTS = (AppContext, RequestContext)
+_SIGNALS = (request_tearing_down, appcontext_tearing_down, appcontext_popped)
+
+
+def _can_take_time(app_context: Any, request_context: Any) -> bool:
+    """Whether anything is done where these contexts end: then that has to be shielded, which costs a scope."""
+    app = app_context.app
     return bool(
         app.teardown_appcontext_funcs
         or any(app.teardown_request_funcs.values())
-        or any(signal.receivers for signal in (request_tearing_down, appcontext_tearing_down, appcontext_popped))
+        or any(signal.receivers for signal in _SIGNALS)
+        # What a class of the app's own does instead, nobody knows.
+        or type(app_context) is not AppContext
+        or type(request_context) is not RequestContext
+        or type(app).do_teardown_request is not Quart.do_teardown_request
+        or type(app).do_teardown_appcontext is not Quart.do_teardown_appcontext
+        or type(request_context.request).close is not Request.close
     )

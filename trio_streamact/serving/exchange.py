@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Awaitable, Callable
+from types import FrameType
 from typing import Any, Self, final
 
 import attrs
 import trio
+from quart.asgi import ASGIHTTPConnection
 
 from .asgi import Message, Receive, Send
 from .connection import Connection
@@ -16,15 +17,10 @@ from .heart import Heart, Look
 from .worker import Worker, worker_of
 from .writes import PLAIN, Writes
 
+_SEND_RESPONSE = getattr(getattr(ASGIHTTPConnection, "_send_response", None), "__code__", None)
+
 SCOPE_KEY = "trio_streamact"
 
-
-class _Probe(bytes):
-    pass
-
-
-PROBE = _Probe()
-"""A part of a body, without a byte, that shows whether anything stands between the body and the server."""
 
 FINISH_S = 1.0
 """How long a finished response may take to be flushed after its stream was closed, in seconds."""
@@ -48,7 +44,6 @@ class Exchange:
     Attributes:
         connection: The connection, or None where it cannot be found.
         stalled: Whether the exchange was ended since its client took nothing.
-        writes_through: Whether a ``PROBE`` has come through.
     """
 
     _receive: Receive
@@ -56,7 +51,6 @@ class Exchange:
     connection: Connection | None
     _is_bare: bool = False
     stalled: bool = attrs.field(default=False, init=False)
-    writes_through: bool = attrs.field(default=False, init=False)
     _stall_s: float = attrs.field(default=math.inf, init=False)
     _heartbeat_s: float = attrs.field(default=math.inf, init=False)
     _beat: Callable[[], None] | None = attrs.field(default=None, init=False)
@@ -83,7 +77,8 @@ class Exchange:
     def expect_stream(self, stall_s: float) -> None:
         """From now on end when the client takes nothing for *stall_s*; and keep the head of an event stream until there
         is a body too, or ``flush``."""
-        self._look = Heart.beating().join(self, math.inf)
+        if self._look is None:  # else the view made two
+            self._look = Heart.beating().join(self, math.inf)
         if self.connection is not None:
             self._stall_s = stall_s
             if not self.connection.is_multiplexed:
@@ -100,15 +95,18 @@ class Exchange:
             # Later than we look, who know more: the kernel is for peers that have vanished.
             self.connection.give_up_on_silence(self._stall_s + self._look_s)
 
-    @property
-    def may_write_through(self) -> bool:
-        """Whether the body of this stream can be written by ``write_nowait``, if a ``PROBE`` comes through too."""
-        return self._is_bare and self._writes is not None and self._writes.can_write_nowait
+    def is_straight(self, caller: FrameType | None) -> bool:
+        """Whether nothing stands between *caller*, who asks for the parts of our body, and the client's socket.
+
+        Then `write_nowait` is the same as giving it the part, but sooner.
+        """
+        is_quart = caller is not None and caller.f_code is _SEND_RESPONSE  # else it may want to see each part
+        return is_quart and self._is_bare and self._writes is not None and self._writes.can_write_nowait
 
     def write_nowait(self, body: bytes) -> bool:
         """Write *body*, a part of this stream's, as far as the kernel takes it; say whether that was all.
 
-        What is left is for ``flush_beside``. Only where `writes_through`.
+        What is left is for ``flush``. Only where the way `is_straight`.
         """
         self._sent_at = trio.current_time()
         self._body_bytes += len(body)
@@ -118,13 +116,14 @@ class Exchange:
         """Call *turn* when all that is ready now has had its own."""
         Heart.beating().next_turn(turn)
 
-    def flush_beside(self, then: Callable[[], None]) -> None:
-        """Have `flush` done beside, and call *then*; from a turn on."""
-        Heart.beating().spawn(partial(self._flush_beside, then))
+    def beside(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Have *work* done in a task of its own."""
+        Heart.beating().spawn(work)
 
-    async def _flush_beside(self, then: Callable[[], None]) -> None:
-        await self.flush()
-        then()
+    def abort(self) -> None:
+        """End the connection at once: something of ours is broken, and what the client has had must not look whole."""
+        if self.connection is not None:
+            self.connection.abort()
 
     def hold(self, holds: bool) -> None:
         """Keep what is written next until more is, or ``flush``; or no longer."""
@@ -157,9 +156,6 @@ class Exchange:
     @trio.lowlevel.enable_ki_protection
     async def send(self, message: Message) -> None:
         """Send *message* to the server, and have it looked at while that lasts."""
-        if message.get("body") is PROBE:
-            self.writes_through = self.may_write_through
-            return
         self._sent_at = trio.current_time()
         self._sending += 1
         if message["type"] == "http.response.body":

@@ -52,6 +52,7 @@ class ServingGuard:
         flow_control.repair()
         pipelining.repair()
         isolation.repair()
+        keep_alive.repair()
         http2.repair()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +72,7 @@ class ServingGuard:
                 await self._failed(exchange, error)
             finally:
                 exchange.leave()
-                scope["extensions"].pop(SCOPE_KEY, None)
+                (scope.get("extensions") or {}).pop(SCOPE_KEY, None)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -106,7 +107,7 @@ class ServingGuard:
 
     def _repair_protocol(self, scope: Scope, connection: Connection | None, send: Send) -> None:
         if connection is not None:
-            keep_alive.repair(connection.server)
+            keep_alive.repair_connection(connection.server)
         if (protocol := protocol_behind(send)) is not None:
             lift_request_limit(protocol)
             keep_answered_streams(protocol)

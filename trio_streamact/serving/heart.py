@@ -117,6 +117,7 @@ class Heart:
                         look.at = math.inf
                         self._nursery.start_soon(self._look, look, now)
 
+    @trio.lowlevel.enable_ki_protection  # or a Ctrl-C that hits it would be trio's own failure
     async def _take_turns(self, over: trio.CancelScope) -> None:
         with over:
             while True:
@@ -139,12 +140,14 @@ class Heart:
         self._idle = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(give_up)
 
+    @trio.lowlevel.enable_ki_protection
     async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
         except Exception:
             log.exception("Writing a stream failed")
 
+    @trio.lowlevel.enable_ki_protection
     async def _look(self, look: Look, now: float) -> None:
         try:
             if look.patient is not None:

@@ -8,14 +8,16 @@ closes, the task keeps the connection until its time is over.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, final
 
 import attrs
 import trio
+from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import TrioSingleTask
 
 from .heart import Heart, Look
+from .versions import can_repair
 from .worker import worker_of
 from .writes import PLAIN
 
@@ -45,8 +47,8 @@ class IdleTimer:
 
     async def look(self, _now: float) -> float:
         """Close it: its time is over."""
-        await self.stop()
         await self._server._initiate_server_close()
+        await self.stop()
         return math.inf
 
     def _hurry(self) -> None:
@@ -54,8 +56,27 @@ class IdleTimer:
             Heart.beating().hurry(self._look, trio.current_time())
 
 
-def repair(server: Any) -> None:
+def repair() -> None:
+    """Have the timers of connections end with them."""
+    close: Callable[[Any], Awaitable[None]] = TCPServer._close
+    if (
+        PLAIN
+        or hasattr(close, "original")
+        or not can_repair("a timer", TCPServer, ("_close", "_initiate_server_close"))
+    ):
+        return
+
+    async def close_and_stop(self: Any) -> None:
+        await close(self)
+        if isinstance(self.idle_task, IdleTimer):
+            await self.idle_task.stop()
+
+    close_and_stop.original = close  # type: ignore[attr-defined]
+    TCPServer._close = close_and_stop  # type: ignore[method-assign]
+
+
+def repair_connection(server: Any) -> None:
     """Have the time of this connection looked at by the one timer of its worker, from its first request on."""
     task = getattr(server, "idle_task", None)
-    if not PLAIN and isinstance(task, TrioSingleTask) and task._handle is None:  # one that runs is left alone
-        server.idle_task = IdleTimer(server)
+    if hasattr(TCPServer._close, "original") and isinstance(task, TrioSingleTask) and task._handle is None:
+        server.idle_task = IdleTimer(server)  # one that runs is left alone

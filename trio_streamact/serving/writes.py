@@ -75,6 +75,8 @@ class Writes:
         try:
             self._held += self.protocol.connection.send(h11.Data(data=body))
         except h11.LocalProtocolError:
+            if self.protocol.connection.their_state is not h11.ERROR:
+                raise  # a head that promised less, say
             return True  # the connection is closed: it goes where all goes that hypercorn is sent now
         if self.server.send_lock.locked():
             return False
