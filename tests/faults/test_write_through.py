@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import json
 import os
 import random
+import re
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -222,6 +226,146 @@ async def test_a_client_that_leaves_with_the_end_has_had_it() -> None:
         assert (await lab.reported()).outcome == "done"
 
 
+@pytest.mark.parametrize("where", ["close", "teardown"])
+async def test_an_end_that_nobody_takes_is_not_reported_as_done(where: str) -> None:
+    lab = Lab(limits=Limits(stall_s=0.5, chunk_bytes=32 * 2**20))
+
+    async def handler(stream: Stream[Any]) -> None:
+        await trio.sleep(0.02)
+        await stream.send("x" * 12 * 2**20)
+        if where == "close":
+            await stream.close()
+            await trio.sleep(0.1)
+
+    if where == "teardown":
+
+        @lab.app.teardown_request
+        async def teardown(_: Any) -> None:
+            await trio.sleep(0.1)
+
+    async with serving(lab.serves(handler)) as server, await ask(server, receive_buffer=4096):
+        assert (await lab.reported()).outcome == "stalled"
+
+
+@through_only
+@pytest.mark.parametrize("what", ["write_nowait", "flush"])
+async def test_a_write_that_fails_as_none_should_ends_the_stream_and_does_not_look_whole(
+    what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    over = trio.Event()
+    calls = 0
+
+    def fail() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise LookupError("of nobody's making")
+
+    def write_nowait(self: Any, body: bytes) -> bool:
+        fail()
+        return bool(real(self, body))
+
+    async def flush(self: Any) -> None:
+        fail()
+        await real(self)
+
+    async def handler(stream: Stream[Any]) -> None:
+        try:
+            for number in itertools.count():
+                await stream.send([number, "x" * 100_000])
+        finally:
+            over.set()
+
+    real = getattr(writes.Writes, what)
+    monkeypatch.setattr(writes.Writes, what, write_nowait if what == "write_nowait" else flush)
+    async with serving(Lab().serves(handler)) as server, await ask(server) as client:
+        with trio.fail_after(5), suppress(trio.BrokenResourceError):
+            while await client.stream.receive_some():
+                pass
+        with trio.fail_after(5):
+            await over.wait()
+    assert "Writing a stream failed" in caplog.text
+
+
+async def test_a_head_that_promises_too_little_is_logged_and_ends_the_handler(caplog: pytest.LogCaptureFixture) -> None:
+    lab, over = Lab(), trio.Event()
+
+    @lab.app.after_request
+    async def shorten(response: Any) -> Any:
+        response.headers["Content-Length"] = "20"
+        return response
+
+    async def handler(stream: Stream[Any]) -> None:
+        try:
+            for number in itertools.count():
+                await trio.sleep(0.01)
+                await stream.send(number)
+        finally:
+            over.set()
+
+    async with serving(lab.serves(handler)) as server, await ask(server):
+        with trio.fail_after(5):
+            await over.wait()
+    assert "LocalProtocolError" in caplog.text
+
+
+INTERRUPTED = """
+import os, signal, sys
+import trio
+from quart_trio import QuartTrio
+from tests.servers import serving
+from trio_streamact import StreamActions
+
+app = QuartTrio(__name__)
+actions = StreamActions(app, url_prefix="")
+count = 0
+
+
+def write_and_interrupt(fd, piece, write=os.write):
+    global count
+    taken = write(fd, piece)
+    if b"data: " in piece:
+        count += 1
+        if count == 4:
+            signal.raise_signal(signal.SIGINT)
+    return taken
+
+
+@actions.post("/it")
+async def it(stream):
+    for number in range(1000):
+        await stream.send(number)
+        if sys.argv[1] == "in the sender's step" or number % 3 == 0:
+            await trio.sleep(0.01)
+
+
+async def main():
+    async with serving(app) as server, await server.connect() as client:
+        try:
+            await client.request("/it")
+            await client.read_all()
+        finally:
+            print(client.received.decode())
+
+
+os.write = write_and_interrupt
+trio.run(main)
+"""
+
+
+@through_only
+@pytest.mark.parametrize("where", ["in the sender's step", "in a turn"])
+async def test_a_ctrl_c_in_the_midst_of_a_write_neither_breaks_trio_nor_loses_or_repeats_a_chunk(where: str) -> None:
+    command = [sys.executable, "-c", INTERRUPTED, where]
+    with trio.fail_after(20):
+        ran = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    assert b"KeyboardInterrupt" in ran.stderr
+    assert b"TrioInternalError" not in ran.stderr
+    chunks = [int(line) for line in re.findall(rb"data: (\d+)", ran.stdout)]
+    assert chunks == list(range(len(chunks)))
+    assert len(chunks) >= 4
+
+
 async def test_middleware_that_is_there_already_sees_every_byte() -> None:
     lab = Lab()
     seen = b""
@@ -241,29 +385,66 @@ async def test_middleware_that_is_there_already_sees_every_byte() -> None:
     assert seen.endswith(DONE)
 
 
-async def test_a_body_that_is_wrapped_gives_its_wrapper_every_byte() -> None:
+@pytest.mark.parametrize("how", ["as it is", "copied", "in time", "by a task"])
+async def test_a_body_that_is_wrapped_gives_its_wrapper_every_byte(how: str) -> None:
     lab = Lab()
     seen = b""
 
+    async def as_it_is(inner: Any) -> AsyncIterator[bytes]:
+        async with inner as body:
+            async for part in body:
+                yield part
+
+    async def copied(inner: Any) -> AsyncIterator[bytes]:
+        async for part in as_it_is(inner):
+            yield b"" + part + b""
+
+    async def in_time(inner: Any) -> AsyncIterator[bytes]:
+        async with inner as body:
+            parts = aiter(body)
+            while True:
+                with trio.fail_after(0.1):
+                    part = await anext(parts, None)
+                if part is None:
+                    return
+                yield part
+
+    async def by_a_task(inner: Any) -> AsyncIterator[bytes]:
+        sender, receiver = trio.open_memory_channel[bytes](0)
+
+        async def pump() -> None:
+            async with sender, inner as body:
+                async for part in body:
+                    await sender.send(part)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pump)
+            async with receiver:
+                async for part in receiver:
+                    yield part
+
+    wrapper = {"as it is": as_it_is, "copied": copied, "in time": in_time, "by a task": by_a_task}[how]
+
     @lab.app.after_request
     async def wrap(response: Any) -> Any:
-        inner = response.response
-
-        async def parts() -> AsyncIterator[bytes]:
+        async def noted(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
             nonlocal seen
-            async with inner as body:
-                async for part in body:
-                    seen += part
-                    yield b": wrapped\n\n" + part
+            async for part in parts:
+                seen += part
+                yield part
 
-        response.response = response.iterable_body_class(parts())
+        response.response = response.iterable_body_class(noted(wrapper(response.response)))
         return response
 
-    async with serving(lab.serves(three_chunks)) as server:
+    async def slow(stream: Stream[Any]) -> None:
+        for number in range(10):
+            await trio.sleep(0.03)
+            await stream.send(number)
+
+    async with serving(lab.serves(slow)) as server:
         body = await call(server, "/it")
-    assert body.replace(b": wrapped\n\n", b"") == seen
-    assert b": wrapped" in body
-    assert seen.endswith(DONE)
+    assert body.count(b"data: ") == 11
+    assert body == seen
 
 
 async def three_chunks(stream: Stream[Any]) -> None:
@@ -276,7 +457,7 @@ async def test_a_stream_leaves_no_garbage() -> None:
     """What circles of references hold, the collector frees: with pauses, in between which memory grows."""
     of_connections = {IdleTimer, _ClosedConnection}  # which hypercorn leaves to the collector, whole
     async with serving(Lab().serves(three_chunks)) as server:
-        for leave in (partial(call, server, "/it"), partial(ask_and_leave, server)):
+        for leave in (partial(call, server, "/it"), partial(ask_and_leave, server), partial(be_refused, server)):
             await leave()
             gc.collect()
             gc.disable()
@@ -292,6 +473,10 @@ async def test_a_stream_leaves_no_garbage() -> None:
                 gc.garbage.clear()
                 gc.enable()
             assert ours <= of_connections
+
+
+async def be_refused(server: Any) -> None:
+    assert b"CROSS_SITE_REQUEST" in await call(server, "/it", headers={"Origin": "http://elsewhere"})
 
 
 async def ask(server: Any, receive_buffer: int | None = None) -> RawClient:
