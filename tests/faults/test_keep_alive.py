@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 import trio
+from hypercorn.trio.tcp_server import TCPServer
 from quart_trio import QuartTrio
 
 from tests.servers import RawClient, Server, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Stream, StreamActions
 from trio_streamact.serving import keep_alive, writes
+from trio_streamact.serving.worker import _serving
 
 CONNECTIONS = 8
 
@@ -110,3 +112,26 @@ async def test_a_client_that_closes_an_idle_connection_leaves_nothing_behind() -
             await connections(server, stack, "/stream")
             at_rest = await tasks_at_rest()
         await tasks_down_to(at_rest - CONNECTIONS, within_s=5)
+        assert not any(worker._open for worker in _serving), "somebody waits for the shutdown still"
+
+
+@repaired_only
+async def test_a_close_that_fails_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    close = TCPServer._initiate_server_close
+    tried = 0
+
+    async def fail_at_first(self: TCPServer) -> None:
+        nonlocal tried
+        tried += 1
+        if tried == 1:
+            raise LookupError("of nobody's making")
+        await close(self)
+
+    monkeypatch.setattr(TCPServer, "_initiate_server_close", fail_at_first)
+    async with serving(app_with_streams(), keep_alive_timeout=0.1) as server, await server.connect() as client:
+        await ask(client, "/plain")
+        await client.read_all()
+    assert tried == 2
+    assert "of nobody's making" in caplog.text

@@ -33,6 +33,7 @@ from attrs import define, field, validators
 
 from trio_streamact import InvalidInput
 from trio_streamact.inputs import MAX_ERRORS, InputSchema, Text, as_json, input_schema
+from trio_streamact.inputs.texts import MOST_FIELDS
 
 T = TypeVar("T")
 
@@ -798,6 +799,22 @@ class SearchDict(TypedDict):
 )
 def test_a_query_is_converted_to_the_declared_types(raw: dict[str, Any], made: Search) -> None:
     assert input_schema(Search)(raw) == made
+
+
+def test_names_that_clients_invent_are_not_remembered() -> None:
+    @define
+    class Page:
+        number: int
+
+    schema = input_schema(Page)
+    for invented in range(1000):
+        assert schema({"number": Text("1"), f"x{invented}": Text("1")}) == Page(1)
+    assert list(schema._texts._fields) == ["number"]
+
+    mapping = input_schema(dict[str, int])
+    for invented in range(1000):
+        assert mapping({f"x{invented}": Text("1")}) == {f"x{invented}": 1}
+    assert len(mapping._texts._fields) <= MOST_FIELDS
 
 
 @pytest.mark.parametrize(
