@@ -31,7 +31,7 @@ class Outlet:
         channel: The frames.
         exchange: Where they are written to.
         taken: Called with the frames that are about to be written.
-        written: Called when the kernel has taken all of them.
+        written: Called when the kernel has taken all of them, and the last may have been among them.
         failed: Called when a write has failed as none should.
     """
 
@@ -69,19 +69,19 @@ class Outlet:
         """Show the client that the stream lives, unless something is on its way to it; say whether it was."""
         if self._has_turn or self._flushed is not None:
             return False
-        self._write(HEARTBEAT)
+        self._write(HEARTBEAT, trio.current_time())
         return True
 
     @trio.lowlevel.enable_ki_protection  # in the midst of this a Ctrl-C would lose a frame, or write it twice
     def _on_readable(self) -> None:
         if self._has_turn or self._flushed is not None:
             return
-        channel = self._channel
-        if self._is_begun and channel.is_open and trio.current_time() - self._wrote_at >= GATHER_S:
+        channel, now = self._channel, trio.current_time()
+        if self._is_begun and channel.is_open and now - self._wrote_at >= GATHER_S:
             self._in_a_row += 1
             if self._in_a_row == MOST_IN_A_ROW:
                 self._in_a_row, channel.owes_turn = 0, True
-            self._write_frames(channel.take(channel.limits.write_bytes))
+            self._write_frames(channel.take(channel.limits.write_bytes), now)
         else:
             self._ask_for_turn()
 
@@ -108,21 +108,21 @@ class Outlet:
                 self._ask_for_turn()
             else:
                 frames, self._gathering = self._gathering.frames, None
-                self._write_frames(frames)
+                self._write_frames(frames, trio.current_time())
         elif self._first_turns:
             self._first_turns -= 1
             self._ask_for_turn()
         elif not self._is_begun:
-            self._write(b"")  # the head: the handler takes its time
+            self._write(b"", trio.current_time())  # the head: the handler takes its time
 
-    def _write_frames(self, frames: list[bytes]) -> None:
+    def _write_frames(self, frames: list[bytes], now: float) -> None:
         self._taken(frames)
-        self._write(b"".join(frames))
+        self._write(b"".join(frames), now)
 
-    def _write(self, body: bytes) -> None:
+    def _write(self, body: bytes, now: float) -> None:
         self._is_begun = True
-        self._wrote_at = trio.current_time()
-        if self._exchange.write_nowait(body):
+        self._wrote_at = now
+        if self._exchange.write_nowait(body, now):
             self._on_flushed()
         else:
             self._flushed = trio.Event()
@@ -140,7 +140,8 @@ class Outlet:
         if self._flushed is not None:
             self._flushed.set()
             self._flushed = None
-        self._written()
+        if not self._channel.is_open:
+            self._written()
         if self._channel.has_frames and self._channel.on_readable is not None and not self._has_turn:
             self._ask_for_turn()
 

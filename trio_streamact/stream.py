@@ -171,7 +171,8 @@ class FrameChannel:
             count = max(bisect_right(list(accumulate(map(len, frames))), most_bytes), at_least)
             frames, self._frames = frames[:count], frames[count:]
             self._bytes -= sum(map(len, frames))
-        self._wake_all()
+        if self._waiting:
+            self._wake_all()
         return frames
 
     def _wake_all(self) -> None:

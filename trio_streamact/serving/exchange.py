@@ -103,12 +103,12 @@ class Exchange:
         is_quart = caller is not None and caller.f_code is _SEND_RESPONSE  # else it may want to see each part
         return is_quart and self._is_bare and self._writes is not None and self._writes.can_write_nowait
 
-    def write_nowait(self, body: bytes) -> bool:
+    def write_nowait(self, body: bytes, now: float) -> bool:
         """Write *body*, a part of this stream's, as far as the kernel takes it; say whether that was all.
 
         What is left is for ``flush``. Only where the way `is_straight`.
         """
-        self._sent_at = trio.current_time()
+        self._sent_at = now
         self._body_bytes += len(body)
         return self._writes is None or self._writes.write_nowait(body)
 

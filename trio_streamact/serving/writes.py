@@ -50,6 +50,7 @@ class Writes:
     _about_to_wait: Callable[[], None]
     holds: bool = attrs.field(default=not PLAIN, init=False)
     _held: bytes = attrs.field(default=b"", init=False)
+    _is_chunked: bool = attrs.field(default=False, init=False)
 
     async def send(self, event: Any) -> None:
         """Stand in for ``TCPServer.protocol_send``."""
@@ -73,7 +74,7 @@ class Writes:
         """
         self.holds = False
         try:
-            self._held += self.protocol.connection.send(h11.Data(data=body))
+            self._held += self._framed(body)
         except h11.LocalProtocolError:
             if self.protocol.connection.their_state is not h11.ERROR:
                 raise  # a head that promised less, say
@@ -82,6 +83,14 @@ class Writes:
             return False
         self._held = self._held[_write_at_once(self.server.stream, self._held) :]
         return not self._held
+
+    def _framed(self, body: bytes) -> bytes:
+        connection = self.protocol.connection
+        if self._is_chunked and connection.our_state is h11.SEND_BODY:
+            return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+        framed: bytes = connection.send(h11.Data(data=body))
+        self._is_chunked = framed == b"%x\r\n%b\r\n" % (len(body), body)  # and so will all be that follow
+        return framed
 
     async def flush(self) -> None:
         """Write what is held, and hold nothing more."""
