@@ -120,14 +120,7 @@ class StreamAction:
             return self._reply(Failed("rejected", too_many_streams()))
         arguments: dict[str, Any] = {"request": quart_request, "metadata": self.metadata}
         try:
-            headers = quart_request.headers
-            refuse_cross_site(
-                quart_request.method,
-                headers.get("Origin"),
-                headers.get("Sec-Fetch-Site"),
-                headers.get("Host", ""),
-                self._app.origins,
-            )
+            refuse_cross_site(quart_request.method, quart_request.headers, self._app.origins)
             arguments["input"] = self._schema(await read_input(quart_request, route))
             arguments["ctx"] = await run_middleware(self._middleware, arguments)
             client = self._app.client_key(quart_request, arguments["ctx"])
@@ -323,6 +316,8 @@ def _app() -> Any:
 
 def _response(body: StreamBody | None) -> Response:
     response = _stream_response_class(_app().response_class)(body, headers=dict(HEADERS), content_type=CONTENT_TYPE)
+    if body is not None:
+        body.belongs_to(response)
     response.timeout = None  # or Quart's RESPONSE_TIMEOUT cuts it, without a word
     return response
 

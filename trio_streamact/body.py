@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import sys
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
@@ -12,7 +12,7 @@ from typing import Any, final
 import attrs
 import trio
 from blinker import NamedSignal
-from quart import Quart, got_request_exception
+from quart import Quart, Response, got_request_exception
 from quart.globals import app_ctx, request_ctx
 from quart.wrappers.response import ResponseBody
 
@@ -113,8 +113,18 @@ class StreamBody(ResponseBody):
         self._had_first_turn = self._is_beat_due = False
         if exchange is not None:
             exchange.expect_stream(self._limits.stall_s)
+        self._response: Callable[[], Response | None] = _no_response
         self._outlet: Outlet | None = None
         self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
+
+    def belongs_to(self, response: Response) -> None:
+        """Say which response this is made for."""
+        self._response = weakref.ref(response)
+
+    def _is_sent_as_it_is(self) -> bool:
+        """Whether the response still has this body; else one that wraps this wants to see each part."""
+        response = self._response()
+        return response is not None and response.response is self
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         self._opened_at = trio.current_time()
@@ -124,9 +134,9 @@ class StreamBody(ResponseBody):
             self._refusal = self._find_place()
         if self._worker is not None:
             self._worker.join(self._drain)
-        if self._exchange is not None and self._exchange.is_straight(sys._getframe(1)):
+        if self._exchange is not None and self._exchange.is_straight and self._is_sent_as_it_is():
             trio.lowlevel.current_task().name = self._settings.task_name
-            self._outlet = Outlet(self._channel, self._exchange, self._take, self._note_last, self._handling.cancel)
+            self._outlet = Outlet(self._channel, self._exchange, self)
         else:
             self._nursery = trio.open_nursery()
             self._tasks = await self._nursery.__aenter__()
@@ -166,7 +176,7 @@ class StreamBody(ResponseBody):
                 self._outlet.close()
             await self._outlet.flushed()
         if self._last_taken:
-            self._note_last()  # asked for more, so the server has taken it
+            self.all_written()  # asked for more, so the server has taken it
             raise StopAsyncIteration
         channel = self._channel
         if not channel.is_readable and not await self._wait_readable():
@@ -176,15 +186,20 @@ class StreamBody(ResponseBody):
         if not frames:
             # Closed without a last frame: the handler was cancelled, or is about to fail us, from outside.
             await trio.sleep_forever()
-        is_last = self._take(frames)
+        is_last = self.frames_taken(frames)
         if self._exchange is not None:
             self._exchange.hold(is_last and self._ends_at_once())
         return b"".join(frames)
 
-    def _note_last(self) -> None:
+    def all_written(self) -> None:
+        """Note whether that was the last."""
         # Not if the client had gone before: a server takes what is sent to nobody, too.
         if self._last_taken and (self._exchange is None or not self._exchange.is_over):
             self._exhausted = True
+
+    def write_failed(self) -> None:
+        """Cancel the handler: nothing of it can reach the client any more."""
+        self._handling.cancel()
 
     async def _wait_readable(self) -> bool:
         """Wait for a frame, or until the stream has been idle for so long that its client should hear that it lives."""
@@ -233,7 +248,7 @@ class StreamBody(ResponseBody):
             self._is_draining = True
             self._handling.deadline = deadline
 
-    def _take(self, frames: list[bytes]) -> bool:
+    def frames_taken(self, frames: list[bytes]) -> bool:
         """Count *frames*, which are about to be written; say whether they end the stream."""
         self._last_taken = self._channel.ends_with(frames)
         chunks = len(frames) - self._last_taken
@@ -342,6 +357,10 @@ class StreamBody(ResponseBody):
                 await signal.send_async(self._app, _sync_wrapper=run_inline, **about)
         except Exception:
             self._app.logger.exception("A receiver of %s failed", signal.name)
+
+
+def _no_response() -> None:
+    return None
 
 
 async def _forgotten(_: Stream[Any]) -> None:

@@ -7,7 +7,7 @@ and no page can forge them. Who sends neither is no browser, or an old one on a 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 from .errors import ActionError
@@ -31,26 +31,32 @@ def allowed_origins(origins: Iterable[str]) -> frozenset[str]:
     return frozenset(origin.lower() for origin in origins)
 
 
-def refuse_cross_site(
-    method: str, origin: str | None, fetch_site: str | None, host: str, allowed: Collection[str]
-) -> None:
+class Headers(Protocol):
+    """The headers of a request, by their names."""
+
+    def get(self, name: str, /) -> str | None:
+        """Give the header's value, or None."""
+
+
+def refuse_cross_site(method: str, headers: Headers, allowed: Collection[str]) -> None:
     """Let a request pass if its own site's page started it, an allowed one, or no page at all.
 
     Args:
         method: A safe one passes: a page may read nothing of what it did not get by CORS.
-        origin: The ``Origin`` header, or None.
-        fetch_site: The ``Sec-Fetch-Site`` header, or None.
-        host: The ``Host`` header.
+        headers: Of which ``Origin``, ``Sec-Fetch-Site`` and ``Host`` count.
         allowed: What ``allowed_origins`` gave.
 
     Raises:
         ActionError: ``CROSS_SITE_REQUEST``, 403.
     """
-    if method in SAFE_METHODS or ANY_ORIGIN in allowed or (origin or "").lower() in allowed:
+    if method in SAFE_METHODS or ANY_ORIGIN in allowed:
+        return
+    origin, fetch_site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
+    if (origin or "").lower() in allowed:
         return
     if fetch_site in ("same-origin", "none"):  # `none` is the user, by the address bar or a bookmark
         return
-    if fetch_site is None and (origin is None or _is_at(origin, host)):
+    if fetch_site is None and (origin is None or _is_at(origin, headers.get("Host") or "")):
         return
     raise ActionError("CROSS_SITE_REQUEST", "Another site's page may not do this", 403)
 

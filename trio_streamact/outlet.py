@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import final
+from typing import Protocol, final
 
 import attrs
 import trio
@@ -19,6 +18,19 @@ MOST_IN_A_ROW = 16
 """How many frames are written for a sender before others run, should it never wait for anything else."""
 
 
+class Sender(Protocol):
+    """Who hears how an outlet gets on."""
+
+    def frames_taken(self, frames: list[bytes]) -> object:
+        """*frames* are about to be written."""
+
+    def all_written(self) -> None:
+        """The kernel has taken all that was begun, and the last frame may have been in it."""
+
+    def write_failed(self) -> None:
+        """A write has failed as none should."""
+
+
 @final
 @attrs.define(eq=False)
 class Outlet:
@@ -30,16 +42,12 @@ class Outlet:
     Args:
         channel: The frames.
         exchange: Where they are written to.
-        taken: Called with the frames that are about to be written.
-        written: Called when the kernel has taken all of them, and the last may have been among them.
-        failed: Called when a write has failed as none should.
+        sender: Who hears of it.
     """
 
     _channel: FrameChannel
     _exchange: Exchange
-    _taken: Callable[[list[bytes]], object]
-    _written: Callable[[], None]
-    _failed: Callable[[], None]
+    _sender: Sender
     _first_turns: int = attrs.field(default=FIRST_TURNS, init=False)
     _is_begun: bool = attrs.field(default=False, init=False)
     _wrote_at: float = attrs.field(default=0.0, init=False)
@@ -116,7 +124,7 @@ class Outlet:
             self._write(b"", trio.current_time())  # the head: the handler takes its time
 
     def _write_frames(self, frames: list[bytes], now: float) -> None:
-        self._taken(frames)
+        self._sender.frames_taken(frames)
         self._write(b"".join(frames), now)
 
     def _write(self, body: bytes, now: float) -> None:
@@ -141,7 +149,7 @@ class Outlet:
             self._flushed.set()
             self._flushed = None
         if not self._channel.is_open:
-            self._written()
+            self._sender.all_written()
         if self._channel.has_frames and self._channel.on_readable is not None and not self._has_turn:
             self._ask_for_turn()
 
@@ -151,4 +159,4 @@ class Outlet:
         self._exchange.abort()
         if self._flushed is not None:
             self._flushed.set()
-        self._failed()
+        self._sender.write_failed()

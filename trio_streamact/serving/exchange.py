@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from types import FrameType
 from typing import Any, Self, final
 
 import attrs
 import trio
-from quart.asgi import ASGIHTTPConnection
 
 from .asgi import Message, Receive, Send
 from .connection import Connection
 from .heart import Heart, Look
 from .worker import Worker, worker_of
 from .writes import PLAIN, Writes
-
-_SEND_RESPONSE = getattr(getattr(ASGIHTTPConnection, "_send_response", None), "__code__", None)
 
 SCOPE_KEY = "trio_streamact"
 
@@ -60,6 +56,7 @@ class Exchange:
     _sent_at: float = attrs.field(default=-math.inf, init=False)
     _finished: trio.Event | None = attrs.field(default=None, init=False)
     _look: Look | None = attrs.field(default=None, init=False)
+    _heart: Heart = attrs.field(init=False)
     _body_bytes: int = attrs.field(default=0, init=False)
     _mark: tuple[float, object] | None = attrs.field(default=None, init=False)
     _acknowledged: object = attrs.field(default=None, init=False)
@@ -78,7 +75,8 @@ class Exchange:
         """From now on end when the client takes nothing for *stall_s*; and keep the head of an event stream until there
         is a body too, or ``flush``."""
         if self._look is None:  # else the view made two
-            self._look = Heart.beating().join(self, math.inf)
+            self._heart = Heart.beating()  # for as long as the look is its
+            self._look = self._heart.join(self, math.inf)
         if self.connection is not None:
             self._stall_s = stall_s
             if not self.connection.is_multiplexed:
@@ -90,18 +88,18 @@ class Exchange:
         self._sent_at = trio.current_time()
         self._heartbeat_s, self._beat = heartbeat_s, beat
         if self._look is not None:
-            Heart.beating().hurry(self._look, self._sent_at + heartbeat_s)
+            self._heart.hurry(self._look, self._sent_at + heartbeat_s)
         if self.connection is not None:
             # Later than we look, who know more: the kernel is for peers that have vanished.
             self.connection.give_up_on_silence(self._stall_s + self._look_s)
 
-    def is_straight(self, caller: FrameType | None) -> bool:
-        """Whether nothing stands between *caller*, who asks for the parts of our body, and the client's socket.
+    @property
+    def is_straight(self) -> bool:
+        """Whether nothing stands between Quart, which asks a body for its parts, and the client's socket.
 
         Then `write_nowait` is the same as giving it the part, but sooner.
         """
-        is_quart = caller is not None and caller.f_code is _SEND_RESPONSE  # else it may want to see each part
-        return is_quart and self._is_bare and self._writes is not None and self._writes.can_write_nowait
+        return self._is_bare and self._started and self._writes is not None and self._writes.can_write_nowait
 
     def write_nowait(self, body: bytes, now: float) -> bool:
         """Write *body*, a part of this stream's, as far as the kernel takes it; say whether that was all.
@@ -114,11 +112,11 @@ class Exchange:
 
     def next_turn(self, turn: Callable[[], None]) -> None:
         """Call *turn* when all that is ready now has had its own."""
-        Heart.beating().next_turn(turn)
+        self._heart.next_turn(turn)
 
     def beside(self, work: Callable[[], Awaitable[None]]) -> None:
         """Have *work* done in a task of its own."""
-        Heart.beating().spawn(work)
+        self._heart.spawn(work)
 
     def abort(self) -> None:
         """End the connection at once: something of ours is broken, and what the client has had must not look whole."""
@@ -146,7 +144,7 @@ class Exchange:
     def leave(self) -> None:
         """Leave the connection as it was to what comes next on it, and no circle of references for the collector."""
         if self._look is not None:
-            Heart.beating().leave(self._look)
+            self._heart.leave(self._look)
         connection, writes = self.connection, self._writes
         if connection is not None and writes is not None and connection.protocol.send == writes.send:
             connection.protocol.send = connection.server.protocol_send  # else it is the next stream's already
@@ -186,7 +184,7 @@ class Exchange:
     def _watch(self) -> None:
         """A write begins that may take long."""
         if self._look is not None:
-            Heart.beating().hurry(self._look, trio.current_time() + self._look_s)
+            self._heart.hurry(self._look, trio.current_time() + self._look_s)
 
     @trio.lowlevel.enable_ki_protection
     async def receive(self) -> Message:
