@@ -103,7 +103,7 @@ class StreamBody(ResponseBody):
             self._produce = produce
             self._contexts = Contexts.of(app_ctx, request_ctx)
         self._handling = trio.CancelScope()
-        self._is_draining = False
+        self._is_draining = self._is_cut = False
         self._outcome: Outcome = "done"
         self._code: str | None = None
         self._exhausted = self._last_taken = False
@@ -174,7 +174,8 @@ class StreamBody(ResponseBody):
                 await self._run_to_the_end()
             finally:
                 self._outlet.close()
-            await self._outlet.flushed()
+            await self._outlet.finish()
+            raise StopAsyncIteration
         if self._last_taken:
             self.all_written()  # asked for more, so the server has taken it
             raise StopAsyncIteration
@@ -194,11 +195,13 @@ class StreamBody(ResponseBody):
     def all_written(self) -> None:
         """Note whether that was the last."""
         # Not if the client had gone before: a server takes what is sent to nobody, too.
-        if self._last_taken and (self._exchange is None or not self._exchange.is_over):
+        is_over = self._is_cut or (self._exchange is not None and self._exchange.is_over)
+        if self._last_taken and not is_over:
             self._exhausted = True
 
     def write_failed(self) -> None:
         """Cancel the handler: nothing of it can reach the client any more."""
+        self._is_cut = True
         self._handling.cancel()
 
     async def _wait_readable(self) -> bool:
@@ -229,8 +232,7 @@ class StreamBody(ResponseBody):
 
     def _ends_at_once(self) -> bool:
         """Whether the end of the response follows in no time, and can leave in one write with the last frame."""
-        is_running = self._nursery is not None and self._tasks.child_tasks
-        follows = not (is_running or stream_ended.has_receivers_for(self._app))
+        follows = not (self._tasks.child_tasks or stream_ended.has_receivers_for(self._app))
         return follows and self._bytes < AT_ONCE_BYTES
 
     def _find_place(self) -> Failed | None:
@@ -267,6 +269,8 @@ class StreamBody(ResponseBody):
                 if self._refusal is None:
                     async with self._contexts:
                         await self._run()
+                        if self._outlet is not None:
+                            await self._outlet.finish()  # the client need not wait for teardown functions
                 else:
                     self._end(self._refusal)
             except Exception as error:

@@ -36,8 +36,8 @@ class Limits:
     Seconds are floats, and ``math.inf`` is never; sizes are of encoded bytes.
 
     Args:
-        buffer_chunks: Chunks that wait for the client before ``send`` waits too. So many sends also pass, at the
-            most, between two checkpoints of a handler that does nothing else.
+        buffer_chunks: Chunks that wait for the client before ``send`` waits too. A handler that does nothing but
+            send lets others run about as often.
         buffer_bytes: The same in bytes, whichever is reached first. One chunk always fits.
         write_bytes: Where one write stops taking more of the chunks that wait.
         chunk_bytes: The largest chunk that ``send`` takes.

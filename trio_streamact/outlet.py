@@ -62,16 +62,30 @@ class Outlet:
         self._ask_for_turn()
 
     def close(self) -> None:
-        """Begin no more writes, and leave the rest with the channel."""
+        """Begin no more writes."""
         self._channel.on_readable = None
         if self._gathering is not None:
             self._channel.put_back(self._gathering.frames)
             self._gathering = None
 
-    async def flushed(self) -> None:
-        """Wait until the kernel has taken what was begun."""
+    @trio.lowlevel.enable_ki_protection
+    async def finish(self) -> None:
+        """Write all that is left, and the end of the response with it."""
+        self.close()
         if self._flushed is not None:
             await self._flushed.wait()
+        channel = self._channel
+        try:
+            while channel.has_frames:
+                frames = channel.take(channel.limits.write_bytes)
+                self._sender.frames_taken(frames)
+                body, ends = b"".join(frames), channel.ends_with(frames)
+                if not self._exchange.write_nowait(body, trio.current_time(), ends):
+                    await self._exchange.flush()
+        except Exception:
+            self._give_up()
+            raise
+        self._sender.all_written()
 
     def beat(self) -> bool:
         """Show the client that the stream lives, unless something is on its way to it; say whether it was."""

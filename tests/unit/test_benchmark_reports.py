@@ -94,12 +94,11 @@ def test_every_target_and_guard_is_measured() -> None:
     assert {guard.against for guard in GUARDS} <= set(HERE)
 
 
-def test_a_guard_is_no_stricter_than_the_target() -> None:
-    musts = {(target.load, target.figure, target.against): target.must for target in TARGETS if target.must}
-
+def test_a_guard_leaves_a_busy_machine_some_of_what_was_reached() -> None:
+    kept = Run.load("full").values
     for guard in GUARDS:
-        must = musts.get((guard.load, guard.figure, guard.against))
-        assert must is None or guard.at_least < must
+        reached = Spread.of(gains(kept, guard.load, guard.figure, guard.against)).median
+        assert guard.at_least < 0.97 * reached
 
 
 def test_the_guards_hold_where_all_is_better_and_break_where_it_is_worse() -> None:
@@ -107,7 +106,7 @@ def test_the_guards_hold_where_all_is_better_and_break_where_it_is_worse() -> No
     assert len(broken(values(1000.0))) == len(GUARDS)
     assert "not measured" in broken({})[0]
     (said,) = broken({**values(1.0), "burst": values(10.0)["burst"]})
-    assert said.startswith("burst, us of CPU an event, against floor: 10 times as good, under 22")
+    assert said.startswith("burst, us of CPU an event, against floor: 10 times as good, under 27")
 
 
 # Reports

@@ -101,14 +101,16 @@ class Exchange:
         """
         return self._is_bare and self._started and self._writes is not None and self._writes.can_write_nowait
 
-    def write_nowait(self, body: bytes, now: float) -> bool:
+    def write_nowait(self, body: bytes, now: float, ends: bool = False) -> bool:
         """Write *body*, a part of this stream's, as far as the kernel takes it; say whether that was all.
+
+        If it *ends* the stream, the end of the response leaves with it.
 
         What is left is for ``flush``. Only where the way `is_straight`.
         """
         self._sent_at = now
         self._body_bytes += len(body)
-        return self._writes is None or self._writes.write_nowait(body)
+        return self._writes is None or self._writes.write_nowait(body, ends)
 
     def next_turn(self, turn: Callable[[], None]) -> None:
         """Call *turn* when all that is ready now has had its own."""

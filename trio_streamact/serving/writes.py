@@ -30,6 +30,9 @@ from hypercorn.events import Closed, RawData
 PLAIN = os.environ.get("TRIO_STREAMACT_PLAIN_WRITES", "0") != "0"
 """The switch that leaves fault 1 as it is: every write waits its turn, as hypercorn's own do."""
 
+LAST_CHUNK = b"0\r\n\r\n"
+"""What ends a chunked body without trailers. Source: RFC 9112, 7.1."""
+
 TELL_S = 5.0
 """How long it may take to tell the streams of a connection that it is closed, in seconds."""
 
@@ -51,10 +54,13 @@ class Writes:
     holds: bool = attrs.field(default=not PLAIN, init=False)
     _held: bytes = attrs.field(default=b"", init=False)
     _is_chunked: bool = attrs.field(default=False, init=False)
+    _has_ended: bool = attrs.field(default=False, init=False)
 
     async def send(self, event: Any) -> None:
         """Stand in for ``TCPServer.protocol_send``."""
         if isinstance(event, RawData):
+            if self._has_ended and event.data == LAST_CHUNK:
+                return
             self._held += event.data
             if not self.holds:
                 await self.flush()
@@ -67,14 +73,18 @@ class Writes:
         """Whether there is a socket to write to, which is not that of TLS, and nothing is written yet."""
         return self.holds and hasattr(self.server.stream, "socket")
 
-    def write_nowait(self, body: bytes) -> bool:
+    def write_nowait(self, body: bytes, ends: bool) -> bool:
         """Write *body*, a part of a response's, as far as the kernel takes it; say whether nothing is left to `flush`.
 
-        Nothing else may be between the app and hypercorn, which are passed by here.
+        Nothing else may be between the app and hypercorn, which are passed by here. If it *ends* the body, so it does
+        the response, and what hypercorn sends of that later is dropped.
         """
         self.holds = False
         try:
             self._held += self._framed(body)
+            if ends and self._is_chunked:
+                self._held += LAST_CHUNK
+                self._has_ended = True
         except h11.LocalProtocolError:
             if self.protocol.connection.their_state is not h11.ERROR:
                 raise  # a head that promised less, say
