@@ -28,6 +28,7 @@ ORDER = (
     "stream",
     "reports",
     "serving",
+    "outlet",
     "body",
     "action",
     "rate_limits",
