@@ -1,4 +1,4 @@
-"""The body of one reply: the handler beside the writer, and the one ending."""
+"""The body of one reply: the handler, the way of its frames to the client, and the one ending."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ class StreamBody(ResponseBody):
     alone, since an exception that leaves it would leave an HTTP/2 client waiting for ever.
 
     Beside: frames are the body's parts, each of which passes through whatever stands between here and the server.
-    Where nothing does, and the connection is one of HTTP/1.1, an ``Outlet`` writes them, and the handler runs within
-    the request for the next part, which is what is left when it is over.
+    Where nothing does, and the connection is one of HTTP/1.1, an ``Outlet`` writes them all: the handler runs within the
+    request for the first part, and there is none.
 
     Made inside the view, whose app and request contexts the handler then sees.
     """
