@@ -77,8 +77,8 @@ class StreamBody(ResponseBody):
     alone, since an exception that leaves it would leave an HTTP/2 client waiting for ever.
 
     Beside: frames are the body's parts, each of which passes through whatever stands between here and the server.
-    Where nothing does, and the connection is one of HTTP/1.1, an ``Outlet`` writes them all: the handler runs within the
-    request for the first part, and there is none.
+    Where nothing does, and the connection is one of HTTP/1.1, an ``Outlet`` writes them all: the handler runs within
+    the request for the first part, and there is none.
 
     Made inside the view, whose app and request contexts the handler then sees.
     """

@@ -228,6 +228,29 @@ async def test_a_client_that_leaves_with_the_end_has_had_it() -> None:
         assert (await lab.reported()).outcome == "done"
 
 
+@through_only
+async def test_the_end_waits_for_no_teardown_function_and_the_next_request_does() -> None:
+    lab = Lab()
+    begun: list[int] = []
+    over: list[int] = []
+
+    @lab.app.teardown_request
+    async def teardown(_: Any) -> None:
+        begun.append(len(begun))
+        await trio.sleep(0.1)
+        over.append(len(over))
+
+    async with serving(lab.serves(three_chunks)) as server, await ask(server) as client:
+        for round_ in range(3):  # on one connection
+            await client.read_until(b"\r\n0\r\n\r\n")
+            assert len(begun) == len(over) + 1 == 2 * round_ + 2, "one behind the view, and one behind the handler"
+            assert body_of(client.received).endswith(DONE)
+            client.received = b""
+            await client.request("/it")
+        await client.read_until(b"data: 0")
+        assert len(over) == 2 * 3 + 1
+
+
 @pytest.mark.parametrize("where", ["close", "teardown"])
 async def test_an_end_that_nobody_takes_is_not_reported_as_done(where: str) -> None:
     lab = Lab(limits=Limits(stall_s=0.5, chunk_bytes=32 * 2**20, write_bytes=32 * 2**20))  # all in one write
