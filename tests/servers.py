@@ -8,13 +8,19 @@ from functools import partial
 from typing import Any, Self
 
 import attrs
+import pytest
 import trio
 import trio.testing
 from hypercorn.config import Config
 from hypercorn.trio import serve
 from quart_trio import QuartTrio
 
+from trio_streamact.serving import writes
+
 DEADLINE_S = 20.0
+
+repaired_writes = pytest.mark.skipif(writes.PLAIN, reason="TRIO_STREAMACT_PLAIN_WRITES leaves what is tested out")
+"""For tests of what that switch takes away; in the gate it is not set."""
 
 
 @attrs.define(eq=False)

@@ -113,7 +113,7 @@ class StreamBody(ResponseBody):
         self._had_first_turn = self._is_beat_due = False
         if exchange is not None:
             exchange.expect_stream(self._limits.stall_s)
-        self._response: Callable[[], Response | None] = _no_response
+        self._response: weakref.ref[Response] | None = None
         self._outlet: Outlet | None = None
         self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
 
@@ -123,7 +123,7 @@ class StreamBody(ResponseBody):
 
     def _is_sent_as_it_is(self) -> bool:
         """Whether the response still has this body; else one that wraps this wants to see each part."""
-        response = self._response()
+        response = None if self._response is None else self._response()
         return response is not None and response.response is self
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
@@ -296,7 +296,8 @@ class StreamBody(ResponseBody):
                 self._channel.end(encode_done(self._settings.dialect))
 
     def _handle(self) -> Awaitable[None]:
-        produce, self._produce = self._produce, _forgotten  # with all that the handler does not want
+        produce = self._produce
+        del self._produce  # with all that the handler does not want
         return produce(Stream(self._channel, encode_done(self._settings.dialect)))
 
     def _end_cut_short(self) -> None:
@@ -361,14 +362,6 @@ class StreamBody(ResponseBody):
                 await signal.send_async(self._app, _sync_wrapper=run_inline, **about)
         except Exception:
             self._app.logger.exception("A receiver of %s failed", signal.name)
-
-
-def _no_response() -> None:
-    return None
-
-
-async def _forgotten(_: Stream[Any]) -> None:
-    raise AssertionError("a handler runs once")
 
 
 async def report_error(app: Quart, action: str, error: BaseException) -> None:

@@ -10,14 +10,12 @@ import trio
 from hypercorn.trio.tcp_server import TCPServer
 from quart_trio import QuartTrio
 
-from tests.servers import RawClient, Server, serving, tasks_at_rest, tasks_down_to
+from tests.servers import RawClient, Server, repaired_writes, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Stream, StreamActions
-from trio_streamact.serving import keep_alive, writes
+from trio_streamact.serving import keep_alive
 from trio_streamact.serving.worker import _serving
 
 CONNECTIONS = 8
-
-repaired_only = pytest.mark.skipif(writes.PLAIN, reason="the switch is off")
 
 
 def app_with_streams() -> QuartTrio:
@@ -62,7 +60,7 @@ async def tasks_of_idle_connections() -> int:
         return await tasks_at_rest() - first
 
 
-@repaired_only
+@repaired_writes
 async def test_upstream_has_a_task_more_for_each_idle_connection_and_we_have_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -105,7 +103,7 @@ async def test_a_shutdown_waits_for_no_idle_connection(path: str) -> None:
             server.stop()
 
 
-@repaired_only
+@repaired_writes
 async def test_a_client_that_closes_an_idle_connection_leaves_nothing_behind() -> None:
     async with serving(app_with_streams(), keep_alive_timeout=60) as server:
         async with AsyncExitStack() as stack:
@@ -115,7 +113,7 @@ async def test_a_client_that_closes_an_idle_connection_leaves_nothing_behind() -
         assert not any(worker._open for worker in _serving), "somebody waits for the shutdown still"
 
 
-@repaired_only
+@repaired_writes
 async def test_a_close_that_fails_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

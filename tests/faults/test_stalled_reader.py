@@ -246,6 +246,7 @@ async def test_clients_that_ask_on_and_on_and_read_nothing_are_ended_wherever_a_
     app = QuartTrio(__name__)
     actions = StreamActions(app, url_prefix="", limits=LIMITS)
     seen: list[str] = []
+    enough = trio.Event()
 
     @actions.get("/late")
     async def late(stream: Stream[str]) -> None:
@@ -254,6 +255,8 @@ async def test_clients_that_ask_on_and_on_and_read_nothing_are_ended_wherever_a_
 
     def ended(_: object, report: StreamReport) -> None:
         seen.append(report.outcome)
+        if seen.count("stalled") == 10:
+            enough.set()
 
     stream_ended.connect(ended, sender=app)
     listener = socket.socket()
@@ -276,8 +279,7 @@ async def test_clients_that_ask_on_and_on_and_read_nothing_are_ended_wherever_a_
         for number in range(10):
             nursery.start_soon(ask_on_and_on, number)
         with trio.fail_after(10):
-            while seen.count("stalled") < 10:  # noqa: ASYNC110 - reports are counted, not waited for
-                await trio.sleep(0.05)
+            await enough.wait()
         nursery.cancel_scope.cancel()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import itertools
 import json
-import os
 import random
 import re
 import socket
@@ -23,13 +22,13 @@ from hypercorn.logging import Logger
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
-from tests.servers import RawClient, body_of, call, serving
+from tests.apps import Journal
+from tests.servers import RawClient, body_of, call, repaired_writes, serving
 from trio_streamact import Limits, Stream, StreamActions, StreamReport, stream_ended
 from trio_streamact.serving import writes
 from trio_streamact.serving.keep_alive import IdleTimer
 from trio_streamact.serving.pipelining import _ClosedConnection
 
-through_only = pytest.mark.skipif(writes.PLAIN, reason="the switch is off")
 DONE = b'data: {"__actions_done":true}\n\n'
 
 
@@ -39,44 +38,30 @@ class Lab:
 
     app: QuartTrio = attrs.field(factory=lambda: QuartTrio(__name__))
     limits: Limits = attrs.field(factory=Limits)
-    reports: list[StreamReport] = attrs.field(factory=list)
+    journal: Journal = attrs.field(factory=Journal)
 
     def serves(self, handler: Any) -> QuartTrio:
         actions = StreamActions(self.app, url_prefix="", limits=self.limits)
 
         @actions.post("/it")
         async def it(stream: Stream[Any]) -> None:
-            await handler(stream)
+            with self.journal:
+                await handler(stream)
 
-        stream_ended.connect(self._note, self.app)
+        stream_ended.connect(self.journal.receive, self.app, weak=False)
         return self.app
 
-    def _note(self, _: object, report: StreamReport) -> None:
-        self.reports.append(report)
-
     async def reported(self) -> StreamReport:
-        with trio.fail_after(5):
-            while not self.reports:  # noqa: ASYNC110 - the signal is plain
-                await trio.sleep(0.005)
-        return self.reports[0]
+        await self.journal.until(reports=1)
+        return self.journal.reports[0]
 
 
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """The events that are written, write by write."""
-    pieces: list[bytes] = []
-    write = os.write
-
-    def note(fd: int, piece: bytes) -> int:
-        if b"data: " in piece:
-            pieces.append(piece)
-        return write(fd, piece)
-
-    monkeypatch.setattr(os, "write", note)
-    return pieces
+def events_in(written: list[bytes]) -> list[int]:
+    """Count the events in each write that has some."""
+    return [count for count in (piece.count(b"data: ") for piece in written) if count]
 
 
-@through_only
+@repaired_writes
 async def test_a_chunk_that_comes_alone_is_written_before_its_sender_goes_on(written: list[bytes]) -> None:
     seen = []
 
@@ -84,14 +69,14 @@ async def test_a_chunk_that_comes_alone_is_written_before_its_sender_goes_on(wri
         for number in range(3):
             await trio.sleep(0.02)
             await stream.send(number)
-            seen.append(len(written))
+            seen.append(len(events_in(written)))
 
     async with serving(Lab().serves(handler)) as server, await ask(server) as client:
         assert body_of(await client.read_until(b"0\r\n\r\n")).count(b"data: ") == 4
     assert seen == [1, 2, 3]
 
 
-@through_only
+@repaired_writes
 async def test_chunks_that_follow_at_once_leave_together(written: list[bytes]) -> None:
     async def handler(stream: Stream[Any]) -> None:
         await trio.sleep(0.02)
@@ -101,7 +86,7 @@ async def test_chunks_that_follow_at_once_leave_together(written: list[bytes]) -
 
     async with serving(Lab().serves(handler)) as server, await ask(server) as client:
         await client.read_until(b"0\r\n\r\n")
-    assert [piece.count(b"data: ") for piece in written] == [1, 9, 1]
+    assert events_in(written) == [1, 9, 1]
 
 
 async def test_a_sender_that_works_between_its_chunks_and_never_waits_lets_others_run() -> None:
@@ -130,7 +115,7 @@ async def test_a_sender_that_works_between_its_chunks_and_never_waits_lets_other
     assert seen >= 3
 
 
-@through_only
+@repaired_writes
 @pytest.mark.parametrize("is_wrapped", [False, True])
 async def test_a_chunk_leaves_before_its_sender_works_on_the_next(is_wrapped: bool) -> None:
     """Work that blocks the event loop is a fault, but it need not be ours too. Behind middleware, frames take turns."""
@@ -139,7 +124,7 @@ async def test_a_chunk_leaves_before_its_sender_works_on_the_next(is_wrapped: bo
 
     async def handler(stream: Stream[Any]) -> None:
         for number in range(10):
-            time.sleep(0.03)  # noqa: ASYNC251
+            time.sleep(0.03)  # noqa: ASYNC251 - work that blocks the event loop is the subject
             began.append(time.monotonic())
             await stream.send(number)
 
@@ -153,7 +138,7 @@ async def test_a_chunk_leaves_before_its_sender_works_on_the_next(is_wrapped: bo
 
     lab = Lab()
     if is_wrapped:
-        lab.app.asgi_app = partial(lab.app.asgi_app)  # type: ignore[method-assign]
+        lab.app.asgi_app = partial(lab.app.asgi_app)  # type: ignore[method-assign]  # as Quart has middleware set
     async with serving(lab.serves(handler)) as server:
         with socket.create_connection((server.host, server.port)) as sock:
             sock.sendall(b"POST /it HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n")
@@ -208,27 +193,21 @@ async def test_every_byte_arrives_in_order_through_the_narrowest_of_sockets(seed
 
 
 async def test_a_client_that_leaves_with_the_end_has_had_it() -> None:
-    cancelled = trio.Event()
-
     async def handler(stream: Stream[Any]) -> None:
         await trio.sleep(0.02)
         await stream.send(1)
         await stream.close()
-        try:
-            await trio.sleep_forever()
-        finally:
-            cancelled.set()
+        await trio.sleep_forever()
 
     lab = Lab()
     async with serving(lab.serves(handler)) as server:
         async with await ask(server) as client:
             await client.read_until(b"__actions_done")
-        with trio.fail_after(5):
-            await cancelled.wait()
+        await lab.journal.until(cancelled=1)
         assert (await lab.reported()).outcome == "done"
 
 
-@through_only
+@repaired_writes
 async def test_the_end_waits_for_no_teardown_function_and_the_next_request_does() -> None:
     lab = Lab()
     begun: list[int] = []
@@ -271,13 +250,12 @@ async def test_an_end_that_nobody_takes_is_not_reported_as_done(where: str) -> N
         assert (await lab.reported()).outcome == "stalled"
 
 
-@through_only
+@repaired_writes
 @pytest.mark.parametrize("what", ["write_nowait", "flush"])
 async def test_a_write_that_fails_as_none_should_ends_the_stream_and_does_not_look_whole(
     what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    over = trio.Event()
-    calls = 0
+    lab, calls = Lab(), 0
 
     def fail() -> None:
         nonlocal calls
@@ -294,25 +272,21 @@ async def test_a_write_that_fails_as_none_should_ends_the_stream_and_does_not_lo
         await real(self)
 
     async def handler(stream: Stream[Any]) -> None:
-        try:
-            for number in itertools.count():
-                await stream.send([number, "x" * 100_000])
-        finally:
-            over.set()
+        for number in itertools.count():
+            await stream.send([number, "x" * 100_000])
 
     real = getattr(writes.Writes, what)
     monkeypatch.setattr(writes.Writes, what, write_nowait if what == "write_nowait" else flush)
-    async with serving(Lab().serves(handler)) as server, await ask(server) as client:
+    async with serving(lab.serves(handler)) as server, await ask(server) as client:
         with trio.fail_after(5), suppress(trio.BrokenResourceError):
             while await client.stream.receive_some():
                 pass
-        with trio.fail_after(5):
-            await over.wait()
+        await lab.journal.until(over=1)
     assert "Writing a stream failed" in caplog.text
 
 
 async def test_a_head_that_promises_too_little_is_logged_and_ends_the_handler(caplog: pytest.LogCaptureFixture) -> None:
-    lab, over = Lab(), trio.Event()
+    lab = Lab()
 
     @lab.app.after_request
     async def shorten(response: Any) -> Any:
@@ -320,16 +294,12 @@ async def test_a_head_that_promises_too_little_is_logged_and_ends_the_handler(ca
         return response
 
     async def handler(stream: Stream[Any]) -> None:
-        try:
-            for number in itertools.count():
-                await trio.sleep(0.01)
-                await stream.send(number)
-        finally:
-            over.set()
+        for number in itertools.count():
+            await trio.sleep(0.01)
+            await stream.send(number)
 
     async with serving(lab.serves(handler)) as server, await ask(server):
-        with trio.fail_after(5):
-            await over.wait()
+        await lab.journal.until(over=1)
     assert "LocalProtocolError" in caplog.text
 
 
@@ -379,7 +349,7 @@ trio.run(main)
 """
 
 
-@through_only
+@repaired_writes
 @pytest.mark.parametrize("where", ["in the sender's step", "in a turn"])
 async def test_a_ctrl_c_in_the_midst_of_a_write_neither_breaks_trio_nor_loses_or_repeats_a_chunk(where: str) -> None:
     command = [sys.executable, "-c", INTERRUPTED, where]
@@ -424,7 +394,7 @@ async def test_whoever_stands_between_quart_and_the_server_sees_every_byte(where
         async def middleware(scope: Any, receive: Any, send: Any) -> None:
             await inner(scope, receive, noting.around(send))
 
-        lab.app.asgi_app = middleware  # type: ignore[method-assign]
+        lab.app.asgi_app = middleware  # type: ignore[method-assign]  # as Quart has middleware set
     elif where == "a class for connections":
         lab.app.asgi_http_class = Connection
     async with serving(lab.serves(three_chunks)) as server:
@@ -440,25 +410,18 @@ async def test_a_client_that_resets_ends_the_handler_even_if_nobody_can_be_told(
             if response is None:
                 raise LookupError("the response of a stream that was cut")
 
-    over = 0
-
     async def handler(stream: Stream[Any]) -> None:
-        nonlocal over
-        try:
-            while True:
-                await stream.send("x" * 100_000)
-        finally:
-            over += 1
+        while True:
+            await stream.send("x" * 100_000)
 
-    app = Lab().serves(handler)
+    lab = Lab()
+    app = lab.serves(handler)
     for round_ in range(8):  # it depends on who hears of it first
         async with serving(app, logger_class=FailingLogger) as server:
             client = await ask(server)
             await trio.sleep(0.05)
             await client.reset()
-            with trio.fail_after(5):
-                while over <= round_:  # noqa: ASYNC110 - as simple as it gets
-                    await trio.sleep(0.005)
+            await lab.journal.until(over=round_ + 1)
 
 
 @pytest.mark.parametrize("how", ["as it is", "copied", "in time", "by a task"])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from typing import Any
 
-import pytest
 import trio
 import trio.testing
 from hypercorn.config import Config
@@ -15,28 +13,11 @@ from hypercorn.trio.tcp_server import TCPServer
 from hypercorn.trio.worker_context import WorkerContext
 from quart_trio import QuartTrio
 
-from tests.servers import RawClient, body_of, is_complete, serving
+from tests.servers import RawClient, body_of, is_complete, repaired_writes, serving
 from trio_streamact import Stream, StreamActions
 from trio_streamact.serving import writes
 
 KEPT_ALIVE = b"\r\n0\r\n\r\n"
-
-
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What is written at once, write by write."""
-    if writes.PLAIN:
-        pytest.skip("the switch is off")
-    pieces: list[bytes] = []
-    write = os.write
-
-    def note(fd: int, piece: bytes) -> int:
-        if piece.startswith((b"HTTP/1.1", b"0\r\n")) or b"data:" in piece:
-            pieces.append(piece)
-        return write(fd, piece)
-
-    monkeypatch.setattr(os, "write", note)
-    return pieces
 
 
 async def passes_of(write: Any) -> int:
@@ -82,6 +63,7 @@ async def ask(client: RawClient, path: str, until: bytes) -> bytes:
     return await client.read_until(until)
 
 
+@repaired_writes
 async def test_a_short_stream_leaves_in_one_write(written: list[bytes]) -> None:
     app = QuartTrio(__name__)
     actions = StreamActions(app, url_prefix="")
