@@ -15,6 +15,7 @@ ROOT = "trio_streamact"
 HOUSE = Path(trio_streamact.__file__).parent
 
 ORDER = (
+    "versions",
     "errors",
     "causes",
     "limits",
@@ -60,7 +61,7 @@ ORDER_WITHIN = {
 }
 """The same within a folder, where one holds; ``__init__`` is behind them all. Elsewhere there are no circles."""
 
-PURE = {"errors", "limits", "wire", "decoder", "inputs", "calls", "origins", "frames"}
+PURE = {"versions", "errors", "limits", "wire", "decoder", "inputs", "calls", "origins", "frames"}
 ALLOWED_IN = {
     "quart": {"requests", "rate_limits", "body", "action", "client_files", "serving", "extension", "testing"},
     "hypercorn": {"serving"},

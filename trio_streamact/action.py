@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypedDict, Unpack, cast, final, overload
 import attrs
 from quart import Request, Response, current_app, request
 
-from .body import BodySettings, Failed, Produce, StreamBody, report_error
+from .body import BodySettings, Failed, Running, StreamBody, report_error
 from .calls import HANDLER_PARAMETERS, NamedCall, middleware_chain, run_middleware
 from .errors import (
     ServerErrorHandler,
@@ -30,7 +30,7 @@ from .limits import Limits
 from .origins import refuse_cross_site
 from .requests import read_input
 from .room import Room
-from .serving import exchange_of
+from .serving import exchange_of, hold_contexts
 from .stream import Stream
 from .wire import DIALECTS, Dialect
 
@@ -112,7 +112,7 @@ class StreamAction:
         """
         if request.method == "HEAD":
             return _response(None)
-        quart_request = request._get_current_object()  # type: ignore[attr-defined]  # werkzeug's proxy hides it
+        quart_request = request._get_current_object()  # type: ignore[attr-defined, unused-ignore]  # older Quarts' types lack it
         if quart_request.http_version == "3":
             # hypercorn tells nobody there when a client has left or takes nothing: handlers would run for ever.
             return self._reply(Failed("rejected", http_version_error()))
@@ -127,7 +127,9 @@ class StreamAction:
             hash(client)  # or the counting of streams would raise it, when the head has left
         except Exception as error:
             return self._reply(await self._refuse(error))
-        return self._reply(partial(self._produce, arguments), client)
+        return self._reply(
+            Running(partial(self._produce, arguments), await hold_contexts(exchange_of(quart_request.scope))), client
+        )
 
     async def _refuse(self, error: Exception) -> Failed:
         """Say why the stream does not open. In no frame that *error* holds, or they would hold each other."""
@@ -140,11 +142,11 @@ class StreamAction:
     def _produce(self, arguments: dict[str, Any], stream: Stream[Any]) -> Awaitable[None]:
         return self._handler({**arguments, "stream": stream})
 
-    def _reply(self, produce: Produce | Failed, client: Hashable = None) -> Response:
+    def _reply(self, reply: Running | Failed, client: Hashable = None) -> Response:
         exchange = exchange_of(request.scope)
         if exchange is None:
             _warn_once_unguarded(_app())
-        return _response(StreamBody(_app(), self._settings, exchange, produce, client))
+        return _response(StreamBody(_app(), self._settings, exchange, reply, client))
 
 
 class StreamActionView(Protocol):
@@ -311,7 +313,7 @@ def _warn_once_unguarded(app: Any) -> None:
 
 
 def _app() -> Any:
-    return current_app._get_current_object()  # type: ignore[attr-defined]  # werkzeug's proxy hides it
+    return current_app._get_current_object()  # type: ignore[attr-defined, unused-ignore]  # older Quarts' types lack it
 
 
 def _response(body: StreamBody | None) -> Response:

@@ -13,7 +13,6 @@ import attrs
 import trio
 from blinker import NamedSignal
 from quart import Quart, Response, got_request_exception
-from quart.globals import app_ctx, request_ctx
 from quart.wrappers.response import ResponseBody
 
 from .causes import parts_of
@@ -69,6 +68,15 @@ class Failed:
 
 
 @final
+@attrs.frozen
+class Running:
+    """A handler that is about to run, and the contexts in which it does."""
+
+    produce: Produce
+    contexts: Contexts
+
+
+@final
 class StreamBody(ResponseBody):
     """The body of one reply; however its block is left, its handler is over by then.
 
@@ -80,7 +88,6 @@ class StreamBody(ResponseBody):
     Where nothing does, and the connection is one of HTTP/1.1, an ``Outlet`` writes them all: the handler runs within
     the request for the first part, and there is none.
 
-    Made inside the view, whose app and request contexts the handler then sees.
     """
 
     def __init__(
@@ -88,7 +95,7 @@ class StreamBody(ResponseBody):
         app: Quart,
         settings: BodySettings,
         exchange: Exchange | None,
-        produce: Produce | Failed,
+        reply: Running | Failed,
         client: Hashable = None,
     ) -> None:
         self._app = app
@@ -98,10 +105,9 @@ class StreamBody(ResponseBody):
         self._client = client
         self._limits = settings.room.limits
         self._channel = FrameChannel(self._limits)
-        self._refusal = produce if isinstance(produce, Failed) else None
-        if not isinstance(produce, Failed):
-            self._produce = produce
-            self._contexts = Contexts.of(app_ctx, request_ctx)
+        self._refusal = reply if isinstance(reply, Failed) else None
+        if isinstance(reply, Running):
+            self._running = reply
         self._handling = trio.CancelScope()
         self._is_draining = self._is_cut = False
         self._outcome: Outcome = "done"
@@ -141,6 +147,10 @@ class StreamBody(ResponseBody):
             self._nursery = trio.open_nursery()
             self._tasks = await self._nursery.__aenter__()
             self._tasks.start_soon(self._run_to_the_end, name=self._settings.task_name)
+            # One `contextvars.Context` for the request and its handler, as in the other way: what the view has set can
+            # be reset in the handler, and Quart lets a context be popped in no other. Trio runs one task at a time.
+            (task,) = self._tasks.child_tasks
+            task.context = trio.lowlevel.current_task().context
         # Nothing may await or raise from here on: the nursery would be left open.
         return self
 
@@ -267,7 +277,7 @@ class StreamBody(ResponseBody):
                 if stream_opened.has_receivers_for(self._app):
                     await self._announce(stream_opened, action=self._settings.action)
                 if self._refusal is None:
-                    async with self._contexts:
+                    async with self._running.contexts:
                         await self._run()
                         if self._outlet is not None:
                             await self._outlet.finish()  # the client need not wait for teardown functions
@@ -296,8 +306,8 @@ class StreamBody(ResponseBody):
                 self._channel.end(encode_done(self._settings.dialect))
 
     def _handle(self) -> Awaitable[None]:
-        produce = self._produce
-        del self._produce  # with all that the handler does not want
+        produce = self._running.produce
+        del self._running  # with all that the handler does not want
         return produce(Stream(self._channel, encode_done(self._settings.dialect)))
 
     def _end_cut_short(self) -> None:

@@ -1097,10 +1097,14 @@ LEVELS: dict[Any, Callable[[Any], Any]] = {
 }
 
 
+BEYOND_ALL = 200_000
+"""Levels that are too many for Python, and for the stack of C, whose limit is another one since Python 3.12."""
+
+
 @pytest.mark.parametrize("declared", LEVELS)
 def test_more_levels_than_python_can_call_are_refused(declared: Any) -> None:
     raw = None
-    for _ in range(sys.getrecursionlimit()):
+    for _ in range(BEYOND_ALL if declared is Struct else sys.getrecursionlimit()):
         raw = LEVELS[declared](raw)
 
     # Whichever call it is that there is no room for.
@@ -1113,8 +1117,10 @@ def test_any_depth_is_either_read_or_refused(declared: Any) -> None:
     schema = input_schema(declared)
     raw = None
     answers = set()
-    for _ in range(sys.getrecursionlimit()):
+    for level in range(BEYOND_ALL if declared is Struct else sys.getrecursionlimit()):
         raw = LEVELS[declared](raw)
+        if level > sys.getrecursionlimit() and level % 1999:
+            continue
         try:
             schema(raw)
             answers.add("read")

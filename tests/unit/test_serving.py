@@ -11,13 +11,14 @@ import trio
 import trio.testing
 from quart_trio import QuartTrio
 
-from trio_streamact import Stream, StreamActions, define_stream_action
+from trio_streamact import Stream, StreamActions, define_stream_action, versions
 from trio_streamact.causes import parts_of
-from trio_streamact.serving import flow_control, pipelining, versions
+from trio_streamact.serving import flow_control, pipelining
 from trio_streamact.serving.connection import Connection
 from trio_streamact.serving.guard import ServingGuard
-from trio_streamact.serving.versions import UnrepairedWarning, can_repair
+from trio_streamact.serving.versions import can_repair
 from trio_streamact.testing import open_stream
+from trio_streamact.versions import UnrepairedWarning
 
 
 class Part:
@@ -31,16 +32,13 @@ def test_a_part_that_we_know_is_repaired_without_a_word() -> None:
 
 
 @pytest.mark.parametrize("version", ["0.16.0", "0.19.0", "1.0.0"])
-def test_a_version_that_we_do_not_know_is_left_alone_with_one_warning(
-    version: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_version_that_was_not_tested_is_left_alone(version: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "version", lambda _: version)
-    with pytest.warns(UnrepairedWarning, match=f"hypercorn {version}: a fault is not repaired"):
-        assert not can_repair("a fault", Part, ["known"])
+    assert not can_repair("a fault", Part, ["known"]), "of which the import has warned"
 
 
 def test_a_part_that_lacks_what_we_touch_is_left_alone_with_one_warning() -> None:
-    with pytest.warns(UnrepairedWarning, match="it lacks gone"):
+    with pytest.warns(UnrepairedWarning, match="a fault is not repaired, since Part lacks gone"):
         assert not can_repair("a fault", Part, ["known", "gone"])
 
 
@@ -54,9 +52,7 @@ def test_an_unknown_hypercorn_keeps_its_own_functions(module: Any, monkeypatch: 
     monkeypatch.setattr(versions, "version", lambda _: "9.9")
     monkeypatch.setattr(StreamBuffer, "pop", own)
     monkeypatch.setattr(H11Protocol, "handle", own)
-    with pytest.warns(UnrepairedWarning) as caught:
-        module.repair()
-    assert len(caught) == 1
+    module.repair()
     kept: list[Any] = [StreamBuffer.pop, H11Protocol.handle]
     assert kept == [own, own]
 

@@ -4,8 +4,8 @@ One file a repair. Each names the fault, touches only versions and attributes th
 work says so once and lets things be as they were.
 """
 
-from .contexts import Contexts
+from .contexts import Contexts, hold_contexts
 from .exchange import Exchange, exchange_of
 from .guard import ServingGuard
 
-__all__ = ["Contexts", "Exchange", "ServingGuard", "exchange_of"]
+__all__ = ["Contexts", "Exchange", "ServingGuard", "exchange_of", "hold_contexts"]

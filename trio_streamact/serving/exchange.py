@@ -59,6 +59,7 @@ class Exchange:
     _heart: Heart = attrs.field(init=False)
     _body_bytes: int = attrs.field(default=0, init=False)
     _mark: tuple[float, object] | None = attrs.field(default=None, init=False)
+    _at_end: list[Callable[[], None]] = attrs.field(factory=list, init=False)
     _acknowledged: object = attrs.field(default=None, init=False)
 
     @property
@@ -140,6 +141,10 @@ class Exchange:
             finally:
                 self._sending -= 1
 
+    def at_end(self, call: Callable[[], None]) -> None:
+        """Call *call* when the exchange is over, also where no stream was opened."""
+        self._at_end.append(call)
+
     def __deepcopy__(self, _: object) -> Self:
         return self  # hypercorn's ProxyFixMiddleware copies the scope with all that is in it
 
@@ -151,6 +156,9 @@ class Exchange:
         if connection is not None and writes is not None and connection.protocol.send == writes.send:
             connection.protocol.send = connection.server.protocol_send  # else it is the next stream's already
         self._beat = self._writes = None
+        calls, self._at_end = self._at_end, []
+        for call in calls:
+            call()
 
     # A Ctrl-C that hits the writer of a stream would cut it without a word; the server's main task gets it instead.
     @trio.lowlevel.enable_ki_protection

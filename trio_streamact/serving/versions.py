@@ -1,27 +1,21 @@
-"""Which hypercorn this is, and the one warning where we do not know it."""
+"""Whether a part of hypercorn is one that we know."""
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterable
-from importlib.metadata import version
 
-KNOWN_FROM, KNOWN_BEFORE = (0, 17), (0, 19)
-"""The versions of hypercorn whose insides were measured: from the first, before the second."""
-
-
-class UnrepairedWarning(RuntimeWarning):
-    """A fault of the server was left as it is, since the server is not one that we know."""
+from ..versions import UnrepairedWarning, untested
 
 
 def can_repair(fault: str, owner: object, attributes: Iterable[str]) -> bool:
-    """Say whether *owner*, a part of hypercorn, is one that we know; where it is not, warn that *fault* remains."""
-    installed = version("hypercorn")
-    numbers = tuple(int(number) for number in re.findall(r"\d+", installed)[:2])
-    missing = [name for name in attributes if not hasattr(owner, name)]
-    if KNOWN_FROM <= numbers < KNOWN_BEFORE and not missing:
-        return True
-    reason = f"it lacks {', '.join(missing)}" if missing else "it is a version that was not tested"
-    warnings.warn(f"hypercorn {installed}: {fault} is not repaired, since {reason}", UnrepairedWarning, stacklevel=2)
-    return False
+    """Return True if *owner*, a part of hypercorn, is one that we know; if it lacks something, warn that *fault* stays.
+
+    Of a hypercorn that was not tested, the import has warned already.
+    """
+    if any(name.startswith("hypercorn ") for name in untested()):
+        return False
+    if missing := [name for name in attributes if not hasattr(owner, name)]:
+        lacks = f"{getattr(owner, '__qualname__', owner)} lacks {', '.join(missing)}"
+        warnings.warn(f"hypercorn: {fault} is not repaired, since {lacks}", UnrepairedWarning, stacklevel=2)
+    return not missing
