@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import base64
 import json
+import linecache
 import math
 import re
 import sys
 import typing
 from collections.abc import Callable, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import suppress
 from datetime import date, datetime, time
 from decimal import Decimal
 from enum import Enum
@@ -64,6 +66,10 @@ def _is_mapping(cls: Any) -> bool:
     return issubclass(typing.get_origin(cls) or cls, Mapping) and not is_typeddict(cls)
 
 
+def _mapping_hook(cls: Any, converter: Any) -> Any:
+    return converter.gen_unstructure_mapping(cls)
+
+
 def _make_converter() -> Any:
     # Sets have an order only once they are lists; the rest is what browsers read: base64 has `atob`.
     converter = make_converter(unstruct_collection_overrides={AbstractSet: list})
@@ -72,13 +78,20 @@ def _make_converter() -> Any:
     for moment in (datetime, date, time):
         converter.register_unstructure_hook(moment, moment.isoformat)
     # Not cattrs' own hook for orjson: it makes "Color.RED" of an enum that is a key.
-    converter.register_unstructure_hook_factory(_is_mapping, converter.gen_unstructure_mapping)
+    converter.register_unstructure_hook_factory(_is_mapping, _mapping_hook)
     return converter
 
 
+Hook = Callable[[Any], Any] | None
+"""The function that takes a value of one type apart; None where orjson takes the value as it stands."""
+
 _converter = _make_converter()
-# The function that takes a type apart, found once a type; `None` where orjson takes the value as it stands.
-_hooks: dict[type, Callable[[Any], Any] | None] = dict.fromkeys(_PLAIN_TYPES)
+_hooks: dict[type, Hook] = dict.fromkeys(_PLAIN_TYPES)
+"""The hooks of types that are there for good. A class that a program makes may come with a request: it keeps its hook
+itself, so that both can be collected."""
+
+_HOOK = "_trio_streamact_hook"
+_HEAP_TYPE = 1 << 9  # `Py_TPFLAGS_HEAPTYPE`: made while the program runs
 
 
 def encode_chunk(data: object, limit_bytes: int = sys.maxsize) -> bytes:
@@ -96,7 +109,10 @@ def encode_chunk(data: object, limit_bytes: int = sys.maxsize) -> bytes:
     try:
         hook = _hooks[cls]
     except KeyError:
-        hook = _hook_for(cls)
+        try:
+            hook = cls.__dict__[_HOOK]
+        except KeyError:
+            hook = _hook_for(cls)
     if hook is not None:
         try:  # and no function round it: this is done for every chunk
             data = hook(data)
@@ -148,9 +164,13 @@ def encode_error(error: ActionError, dialect: Dialect) -> bytes:
     return b"event: error\ndata: %b\n\n" % text
 
 
-def _hook_for(cls: type) -> Callable[[Any], Any] | None:
+def _hook_of(cls: type) -> Hook:
+    return _hooks[cls] if cls in _hooks else cls.__dict__[_HOOK] if _HOOK in cls.__dict__ else _hook_for(cls)
+
+
+def _hook_for(cls: type) -> Hook:
     """Find, once, the function that makes plain values of a *cls*."""
-    hook: Callable[[Any], Any] | None
+    hook: Hook
     if "pydantic" in sys.modules and issubclass(cls, sys.modules["pydantic"].BaseModel):
         hook = _pydantic_members
     elif "msgspec" in sys.modules and issubclass(cls, sys.modules["msgspec"].Struct):
@@ -158,14 +178,29 @@ def _hook_for(cls: type) -> Callable[[Any], Any] | None:
     elif issubclass(cls, Enum):
         hook = _enum_value
     else:
-        hook = _converter.get_unstructure_hook(cls)
-    _hooks[cls] = hook
+        hook = _by_cattrs(cls)
+    if not cls.__flags__ & _HEAP_TYPE:
+        _hooks[cls] = hook
+    else:
+        with suppress(TypeError, AttributeError):  # a metaclass that lets nobody in: it is found anew each time
+            setattr(cls, _HOOK, hook)
+    return hook
+
+
+def _by_cattrs(cls: type) -> Hook:
+    if not cls.__flags__ & _HEAP_TYPE:
+        hook: Hook = _converter.get_unstructure_hook(cls)
+        return hook
+    # cattrs keeps what it has seen, and the code that it wrote, for good: a copy of the converter goes with the class.
+    hook = _converter.copy().get_unstructure_hook(cls)
+    for file in [file for file in linecache.cache if file.startswith("<cattrs generated unstructure")]:
+        del linecache.cache[file]
     return hook
 
 
 def _enum_value(member: Enum) -> object:
     """The value of *member*, taken apart too: orjson would do that, but unseen, and it may have reserved keys."""
-    hook = _hooks[cls] if (cls := member.value.__class__) in _hooks else _hook_for(cls)
+    hook = _hook_of(member.value.__class__)
     return member.value if hook is None else hook(member.value)
 
 
@@ -180,7 +215,7 @@ def _unsayable(error: Exception) -> TypeError:
 
 def _take_apart(value: object) -> object:
     """What orjson asks when it meets a value that it does not know, at any depth."""
-    hook = _hooks[value.__class__] if value.__class__ in _hooks else _hook_for(value.__class__)
+    hook = _hook_of(value.__class__)
     try:
         plain = value if hook is None else hook(value)
     except (TypeError, ValueError, RecursionError) as error:

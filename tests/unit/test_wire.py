@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import gc
 import json
+import linecache
 import math
+import weakref
 from collections import ChainMap, OrderedDict, deque
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from types import MappingProxyType
@@ -437,3 +441,43 @@ def test_the_size_of_a_chunk_is_counted_in_bytes() -> None:
     assert raised.value.size_bytes == 5
     with pytest.raises(OversizedChunkError):
         encode_chunk("\ud800", limit_bytes=7)
+
+
+def _attrs_class() -> Any:
+    return attrs.make_class("Row", {"x": attrs.field(type=int)})(1)
+
+
+def _nested_classes() -> Any:
+    inner = attrs.make_class("Inner", {"x": attrs.field(type=int)})
+    generics = {"rows": attrs.field(type=list[inner]), "by": attrs.field(type=dict[str, inner])}  # type: ignore[valid-type]
+    return attrs.make_class("Outer", generics)([inner(1)], {"a": inner(2)})
+
+
+MADE_PER_REQUEST: dict[str, Callable[[], Any]] = {
+    "attrs": _attrs_class,
+    "attrs in a list": lambda: [_attrs_class()],
+    "attrs within attrs": _nested_classes,
+    "dataclass": lambda: dataclasses.make_dataclass("Row", [("x", int)])(1),
+    "pydantic": lambda: pydantic.create_model("Row", x=(int, ...))(x=1),
+    "msgspec": lambda: msgspec.defstruct("Row", [("x", int)])(1),
+    "enum": lambda: enum.Enum("Row", {"a": 1}).a,  # type: ignore[attr-defined]
+    "mapping": lambda: type("Row", (dict,), {})(a=1),
+    "text": lambda: type("Row", (str,), {})("a"),
+}
+
+
+@pytest.mark.parametrize("make", MADE_PER_REQUEST.values(), ids=MADE_PER_REQUEST)
+def test_a_class_that_came_with_a_request_goes_with_it(make: Callable[[], Any]) -> None:
+    chunk = make()
+    classes = [weakref.ref(type(chunk))]
+    if isinstance(chunk, list):
+        classes = [weakref.ref(type(chunk[0]))]
+    if hasattr(chunk, "rows"):
+        classes.append(weakref.ref(type(chunk.rows[0])))
+    lines = len(linecache.cache)
+    assert encode_chunk(chunk) == encode_chunk(chunk)
+    assert len(linecache.cache) <= lines, "the code that was written for it is not kept either"
+
+    del chunk
+    gc.collect()
+    assert [cls() for cls in classes] == [None] * len(classes)

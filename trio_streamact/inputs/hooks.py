@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable
 from datetime import date, datetime, time
 from decimal import Decimal, InvalidOperation
-from functools import cache
+from functools import lru_cache
 from typing import Any, TypedDict
 from uuid import UUID
 
@@ -60,7 +60,7 @@ def _of_subclass(declared: Any, value: object, plain: type, structure: Hook) -> 
     return declared(structure(value, plain))
 
 
-@cache
+@lru_cache(maxsize=256)  # asked for each value; a program that makes classes as it runs must not fill it
 def member_hook(declared: Any) -> Hook:
     """Find the member of an enum or a literal by what stands for it in JSON."""
     # By type and value: True == 1, and JSON's true is not its 1.

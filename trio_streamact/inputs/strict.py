@@ -56,7 +56,8 @@ def by_cattrs(declared: Any) -> Structure:
         TypeError: *declared* holds something that cannot be made of JSON.
     """
     try:
-        hook = _converter.get_structure_hook(declared)
+        # A converter for each: what it keeps of the types goes with the schema.
+        hook = _make_strict_converter().get_structure_hook(declared)
     except Exception as error:
         raise TypeError(f"{named(declared)} cannot be an input: {error}") from error
 
@@ -153,6 +154,3 @@ def _guard(
         return structure
 
     converter.register_structure_hook_factory(is_guarded, guarded)
-
-
-_converter = _make_strict_converter()
