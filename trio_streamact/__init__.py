@@ -3,7 +3,8 @@
 from .versions import known_versions
 
 with known_versions():
-    from .action import StreamAction, define_stream_action
+    from .action import StreamAction
+    from .definition import define_stream_action
     from .errors import ActionError, InvalidInput
     from .extension import StreamActions
     from .limits import Limits

@@ -16,7 +16,7 @@ from quart import Quart, Response, got_request_exception
 from quart.wrappers.response import ResponseBody
 
 from .causes import parts_of
-from .errors import ActionError, is_expected, shutdown_error, timeout_error, too_many_streams
+from .errors import ActionError, expected_error, shutdown_error, timeout_error, too_many_streams
 from .outlet import Outlet
 from .reports import Outcome, StreamReport, run_inline, stream_ended, stream_opened
 from .room import Room
@@ -24,8 +24,8 @@ from .serving import Contexts, Exchange
 from .stream import FrameChannel, Stream
 from .wire import HEARTBEAT, Dialect, encode_done, encode_error
 
-Produce = Callable[[Stream[Any]], Awaitable[None]]
-Tell = Callable[[BaseException], ActionError]
+Produce = Callable[[Stream[Any]], Awaitable[object]]
+ErrorMapper = Callable[[BaseException], ActionError]
 
 AT_ONCE_BYTES = 8 * 1024
 """A stream of no more bytes is taken by the kernel, but for clients that ask for many and read none: nobody has to see
@@ -44,13 +44,13 @@ class BodySettings:
         action: The action's name.
         room: The limits, and what is left of them.
         dialect: How endings are written.
-        tell: Says an exception of the handler in words for the client.
+        to_error: Converts an exception of the handler to the error that is sent to the client.
     """
 
     action: str
     room: Room
     dialect: Dialect
-    tell: Tell
+    to_error: ErrorMapper
     task_name: str = attrs.field(init=False)
 
     @task_name.default
@@ -294,7 +294,12 @@ class StreamBody(ResponseBody):
             self._handling.deadline = min(self._handling.deadline, lifetime_over)
         try:
             with self._handling:
-                await self._handle()
+                if await self._handle() is not None:
+                    self._app.logger.warning(
+                        "The handler of stream action %s returned a value, which is not sent: "
+                        "send it with `await stream.send(...)`",
+                        self._settings.action,
+                    )
         except BaseException as error:
             if self._handling.cancel_called:
                 self._end_cut_short()
@@ -305,7 +310,7 @@ class StreamBody(ResponseBody):
             else:
                 self._channel.end(encode_done(self._settings.dialect))
 
-    def _handle(self) -> Awaitable[None]:
+    def _handle(self) -> Awaitable[object]:
         produce = self._running.produce
         del self._running  # with all that the handler does not want
         return produce(Stream(self._channel, encode_done(self._settings.dialect)))
@@ -340,9 +345,8 @@ class StreamBody(ResponseBody):
 
     async def _fail(self, error: BaseException) -> None:
         """End the stream with *error*, first for the client, then for the log."""
-        self._end(Failed("error", self._settings.tell(error)))
-        if not is_expected(error):
-            await report_error(self._app, self._settings.action, error)
+        self._end(Failed("error", self._settings.to_error(error)))
+        await log_error(self._app, self._settings.action, error)
 
     def _end(self, ending: Failed) -> None:
         """Tell the client how the stream failed, unless it was told an ending before."""
@@ -374,15 +378,22 @@ class StreamBody(ResponseBody):
             self._app.logger.exception("A receiver of %s failed", signal.name)
 
 
-async def report_error(app: Quart, action: str, error: BaseException) -> None:
-    """Log *error*, which nobody raised for a client to read, once and whole, and show it to error trackers."""
-    app.logger.error("Stream action %s failed", action, exc_info=error)
-    with trio.CancelScope(shield=True, deadline=trio.current_time() + REPORTING_S):
-        try:
-            await got_request_exception.send_async(
-                app,
-                _sync_wrapper=app.ensure_async,  # type: ignore[arg-type]  # as Quart itself does
-                exception=error,
-            )
-        except Exception:
-            app.logger.exception("A receiver of got_request_exception failed")
+async def log_error(app: Quart, action: str, error: BaseException) -> None:
+    """Log *error* once and whole, and show it to error trackers, unless it was raised for a client to read.
+
+    Of that, an upstream's failure is a warning: a status from 500 on, raised ``from`` what has caused it.
+    """
+    expected = expected_error(error)
+    if expected is None:
+        app.logger.error("Stream action %s failed", action, exc_info=error)
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + REPORTING_S):
+            try:
+                await got_request_exception.send_async(
+                    app,
+                    _sync_wrapper=app.ensure_async,  # type: ignore[arg-type]  # as Quart itself does
+                    exception=error,
+                )
+            except Exception:
+                app.logger.exception("A receiver of got_request_exception failed")
+    elif expected.status_code >= 500 and expected.__cause__ is not None:
+        app.logger.warning("Stream action %s ended with %s", action, expected, exc_info=expected)

@@ -6,13 +6,12 @@ import json
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import attrs
 import click
 
 from .limits import Limits
-from .references import NameCollisionError, Route, describe, javascript, openapi, takes_input, title_of, typescript
+from .references import Route, describe, javascript, openapi, title_of, typescript
 
 Routes = Callable[[], Iterable[Route]]
 """Gives the routes of an app's actions: those there are when a command runs."""
@@ -29,26 +28,35 @@ def commands(routes: Routes, title: str) -> click.Group:
 
     @group.command("types")
     @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
-    def write_types(directory: Path) -> None:
+    @click.option("--root-path", default="", help="Where the app is mounted, as in hypercorn's --root-path.")
+    @click.option("--check", is_flag=True, help="Write nothing; fail where a file is missing or is not up to date.")
+    def write_types(directory: Path, root_path: str, check: bool) -> None:
         """Write typed references to the actions, actions.js and actions.d.ts, to DIRECTORY.
 
         The app serves these itself, but there without docstrings.
         """
-        for file, content in _or_complain(lambda: references(routes())).items():
-            click.echo(f"{'Wrote' if _write(directory / file, content) else 'Unchanged'} {directory / file}")
+        stale = []
+        for file, content in references(routes(), root_path.rstrip("/")).items():
+            path = directory / file
+            if not check:
+                click.echo(f"{'Wrote' if _write(path, content) else 'Unchanged'} {path}")
+            elif not _is_up_to_date(path, content.encode()):
+                stale.append(str(path))
+        if stale:
+            raise click.ClickException(f"not up to date: {', '.join(stale)}; run the command without --check")
 
     @group.command("openapi")
     def print_openapi() -> None:
         """Print a description of the actions by OpenAPI 3.2."""
-        click.echo(json.dumps(_or_complain(lambda: openapi(describe(routes()), title)), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(openapi(describe(routes()), title), indent=2, ensure_ascii=False))
 
     return group
 
 
-def references(routes: Iterable[Route]) -> dict[str, str]:
-    """Give the modules that clients import, by the names of their files."""
+def references(routes: Iterable[Route], root: str = "") -> dict[str, str]:
+    """Return the modules that clients import, by the names of their files; *root* is where the app is mounted."""
     routes = list(routes)
-    return {"actions.js": javascript(routes), "actions.d.ts": typescript(describe(routes))}
+    return {"actions.js": javascript(routes, root), "actions.d.ts": typescript(describe(routes))}
 
 
 def table(routes: Iterable[Route]) -> str:
@@ -65,13 +73,13 @@ def table(routes: Iterable[Route]) -> str:
 
 
 def _cells(route: Route) -> Iterator[str]:
-    action = route.view.action
+    action = route.action
     yield ",".join(route.methods)
     yield route.path
     yield action.name
-    yield title_of(action.input) if takes_input(action) else "-"
+    yield title_of(action.input) if action.takes_input else "-"
     yield title_of(action.chunk)
-    yield _limits(action.limits or Limits())
+    yield _limits(route.limits)
 
 
 def _limits(limits: Limits) -> str:
@@ -80,11 +88,11 @@ def _limits(limits: Limits) -> str:
     return " ".join(f"{name}={value}" for name, value in attrs.asdict(limits).items() if value != default[name]) or "-"
 
 
-def _or_complain(make: Callable[[], Any]) -> Any:
+def _is_up_to_date(path: Path, encoded: bytes) -> bool:
     try:
-        return make()
-    except NameCollisionError as error:
-        raise click.ClickException(str(error)) from error
+        return path.is_file() and path.read_bytes() == encoded
+    except OSError as error:
+        raise click.ClickException(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _write(path: Path, content: str) -> bool:
@@ -92,7 +100,7 @@ def _write(path: Path, content: str) -> bool:
     encoded = content.encode()
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if path.is_file() and path.read_bytes() == encoded:  # whoever watches the file need not do its work again
+        if _is_up_to_date(path, encoded):  # whoever watches the file need not do its work again
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         try:

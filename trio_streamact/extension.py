@@ -2,37 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Unpack, cast, final
 
 from quart_trio import QuartTrio
 
-from .action import (
+from .action import EXTENSION, AppActions, AppSettings, ClientKey, Handler, remote_address
+from .client_files import PATH, client_view
+from .commands import commands
+from .definition import (
     ActionOptions,
-    AppPolicy,
-    ClientKey,
-    Handler,
     StreamActionView,
     check_dialect,
     check_limits,
     check_server_error_handler,
     define_stream_action,
-    remote_address,
-    with_defaults,
 )
-from .client_files import PATH, client_view
-from .commands import commands
 from .errors import ServerErrorHandler
 from .limits import Limits
 from .origins import allowed_origins
-from .references import Route, describe, openapi
+from .references import Route, check_names, describe, openapi
+from .registration import action_behind, found_routes, served
 from .room import Room
 from .serving import ServingGuard
 from .wire import Dialect
 
-EXTENSION = "trio_streamact"
+ALL = f"{EXTENSION}.all"
+"""The key of ``app.extensions`` below which all extensions of an app are, in the order in which they came."""
 
-Registration = Callable[[Handler | StreamActionView], StreamActionView]
+Given = Handler | StreamActionView | Callable[..., Awaitable[Any]]
+"""A handler, a view of ``define_stream_action``, or what decorators have made of one."""
+
+Registration = Callable[[Given], StreamActionView]
 
 
 @final
@@ -71,12 +72,16 @@ class StreamActions:
         if url_prefix and not url_prefix.startswith("/"):
             raise ValueError(f"url_prefix must begin with a slash, not {url_prefix!r}")
         self._url_prefix = url_prefix.rstrip("/")
-        self._room = Room(check_limits(limits) or Limits())
-        self._policy = AppPolicy(client_key, allowed_origins(allow_origins))
+        self._settings = AppSettings(
+            room=Room(check_limits(limits) or Limits()),
+            dialect=check_dialect(dialect) or "marked",
+            handle_server_error=check_server_error_handler(handle_server_error),
+            client_key=client_key,
+            origins=allowed_origins(allow_origins),
+        )
         self._sigterm = sigterm
-        self._dialect: Dialect = check_dialect(dialect) or "marked"
-        self._handle_server_error = check_server_error_handler(handle_server_error)
         self._routes: list[Route] = []
+        self._views: list[StreamActionView] = []  # of each route
         self._apps: list[QuartTrio] = []
         if app is not None:
             self.init_app(app)
@@ -85,31 +90,38 @@ class StreamActions:
         """Serve the actions, those that are registered already and those that will be, from *app*."""
         if not isinstance(app, QuartTrio):
             raise TypeError(f"streams need a QuartTrio app, not {type(app).__qualname__}")
-        if not isinstance(app.extensions.get(EXTENSION), StreamActions):
-            app.extensions[EXTENSION] = self
+        if EXTENSION not in app.extensions:
+            app.extensions[EXTENSION] = AppActions(self._settings)
+            app.extensions[ALL] = []
             app.asgi_app = ServingGuard(app.asgi_app, self._sigterm)  # type: ignore[method-assign, assignment, arg-type]
-            app.cli.add_command(commands(lambda: [route for each in all_of(app) for route in each._routes], app.name))
+            app.cli.add_command(commands(lambda: routes_of(app), app.name))
         if app in self._apps:
             return
         beside = [actions for actions in all_of(app) if actions._url_prefix == self._url_prefix]
-        app.extensions.setdefault(f"{EXTENSION}.all", []).append(self)
+        app.extensions[ALL].append(self)
         if not beside:
             self._serve_client(app)
         self._apps.append(app)
-        for route in self._routes:
-            self._add(app, route)
+        for route, view in zip(self._routes, self._views, strict=True):
+            self._add(app, route, view)
 
     def route(
         self, path: str, /, *, methods: Iterable[str] = ("POST",), **options: Unpack[ActionOptions]
     ) -> Registration:
         """Decorate a handler, or a view of ``define_stream_action``, to serve it at *path* behind the prefix.
 
+        A view may be wrapped by any decorator (``login_required``): the wrapper is what runs. What stands above this
+        decorator would not run; it is refused where it uses ``functools.wraps``.
+
         The options are those of ``define_stream_action``; they are a handler's, and a view has had its own.
 
         Raises:
             TypeError: As ``define_stream_action`` does, or an option was given for a view.
-            ValueError: The path does not begin with a slash, or would hide the browser client, or there is no method.
+            ValueError: The path does not begin with a slash, or would hide the browser client, or there is no method,
+                or another action here has the same name.
         """
+        if not isinstance(path, str):
+            raise TypeError(f"an action needs a path, not {path!r}: write @actions.post('/path')")
         if not path.startswith("/"):
             raise ValueError(f"the path of an action must begin with a slash, not {path!r}")
         if path.startswith("/_client/<"):
@@ -120,18 +132,21 @@ class StreamActions:
         if not on:
             raise ValueError("an action needs a method")
 
-        def register(handler: Handler | StreamActionView) -> StreamActionView:
-            if hasattr(handler, "action"):
-                if options:
-                    raise TypeError(f"give {', '.join(options)} to define_stream_action, not with its view")
-                view = cast("StreamActionView", handler)
-            else:
-                view = define_stream_action(handler, **options)
-            view = with_defaults(view, self._room, self._dialect, self._handle_server_error, self._policy)
-            route = Route(self._url_prefix + path, on, view)
+        def register(given: Given) -> StreamActionView:
+            action = action_behind(given)
+            if action is None:
+                given = define_stream_action(cast("Handler", given), **options)
+                action = given.action
+            elif options:
+                raise TypeError(f"give {', '.join(options)} to define_stream_action, not with its view")
+            whole = self._url_prefix + path
+            view = served(given, action, f"{on[0]} {whole}")
+            route = Route(whole, on, action, settings=self._settings, namespace=self._url_prefix)
+            check_names([*self._routes, route])
             for app in self._apps:
-                self._add(app, route)
+                self._add(app, route, view)
             self._routes.append(route)
+            self._views.append(view)
             return view
 
         return register
@@ -160,29 +175,40 @@ class StreamActions:
         """Describe the actions that are registered here by OpenAPI 3.2, in plain JSON values.
 
         It holds docstrings and is served nowhere by itself: give it to whom it is for.
-
-        Raises:
-            ValueError: Two actions have the same name.
         """
-        return openapi(describe(self._routes), "Stream actions")
+        routes = list(self._routes)
+        for app in self._apps:
+            if all_of(app)[0] is self:
+                routes += found_routes(app)
+        return openapi(describe(routes), "Stream actions")
 
     def _serve_client(self, app: QuartTrio) -> None:
-        def routes() -> list[Route]:
-            beside = [actions for actions in all_of(app) if actions._url_prefix == self._url_prefix]
-            return [route for actions in beside for route in actions._routes]
-
         endpoint = f"streamact{self._url_prefix}/_client"  # no action's: those have no slashes
-        app.add_url_rule(self._url_prefix + PATH, endpoint, client_view(routes))
+        app.add_url_rule(
+            self._url_prefix + PATH, endpoint, client_view(lambda: routes_of(app, prefix=self._url_prefix))
+        )
 
-    def _add(self, app: QuartTrio, route: Route) -> None:
+    def _add(self, app: QuartTrio, route: Route, view: StreamActionView) -> None:
         # The same action may stand at several paths, so its name alone is no endpoint.
-        taken = f"streamact.{route.view.action.name}"
+        taken = f"streamact.{view.__name__}"
         endpoint, count = taken, 2
         while endpoint in app.view_functions:
             endpoint, count = f"{taken}_{count}", count + 1
-        app.add_url_rule(route.path, endpoint, route.view, methods=list(route.methods))
+        app.extensions[EXTENSION].by_endpoint[endpoint] = self._settings
+        app.add_url_rule(route.path, endpoint, view, methods=list(route.methods))
 
 
 def all_of(app: QuartTrio) -> list[StreamActions]:
     """List the extensions that serve actions from *app*, in the order in which they came."""
-    return list(app.extensions.get(f"{EXTENSION}.all", []))
+    return list(app.extensions.get(ALL, []))
+
+
+def routes_of(app: QuartTrio, prefix: str | None = None) -> list[Route]:
+    """List where the actions of *app* are served: those of its extensions, all or those of one *prefix*, and with the
+    first extension those that were registered without any, on blueprints or by ``app.post``."""
+    routes: list[Route] = []
+    for place, actions in enumerate(all_of(app)):
+        if prefix is None or actions._url_prefix == prefix:
+            routes += actions._routes
+            routes += [] if place else found_routes(app)
+    return routes

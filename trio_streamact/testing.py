@@ -25,7 +25,7 @@ from quart.testing import make_test_headers_path_and_query_string, make_test_sco
 from quart_trio import QuartTrio
 
 from .decoder import Event, EventDecoder
-from .errors import ActionError
+from .errors import ActionError, sole_error
 from .frames import Chunk, read_frame
 
 __all__ = ["IncompleteStreamError", "StreamClient", "open_stream"]
@@ -132,8 +132,8 @@ async def open_stream(
 ) -> AsyncIterator[StreamClient]:
     """Open the stream at *path* of *app*; the block begins when its head is there.
 
-    Leaving the block is a disconnect, and waits until the handler is over. An error that leaves the app is raised
-    here.
+    Leaving the block is a disconnect, and waits until the handler is over. What the block raises is raised as it is,
+    and what leaves the app (a ``KeyboardInterrupt``, say) likewise, in no group of a nursery's.
 
     Args:
         app: The app, as it is served. Within ``async with app.test_app():`` its ``before_serving`` functions have run.
@@ -178,14 +178,31 @@ async def open_stream(
             finished.set()
 
     to_app.send_nowait({"type": "http.request", "body": body, "more_body": False})
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(run)
-        await started.wait()
-        try:
-            yield client
-        finally:
-            to_app.send_nowait({"type": "http.disconnect"})
-            with trio.CancelScope(shield=True), trio.move_on_after(LEAVE_S) as late:
-                await finished.wait()
-            if late.cancelled_caught:
-                nursery.cancel_scope.cancel()
+    in_block: BaseException | None = None
+    others: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(run)
+            await started.wait()
+            try:
+                yield client
+            except BaseException as error:
+                in_block = error
+                raise
+            finally:
+                to_app.send_nowait({"type": "http.disconnect"})
+                with trio.CancelScope(shield=True), trio.move_on_after(LEAVE_S) as late:
+                    await finished.wait()
+                if late.cancelled_caught:
+                    nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        # The nursery is our own affair: what the block has raised is raised as it is, and so is what left the app.
+        _, others = group.split(lambda error: error is in_block or isinstance(error, trio.Cancelled))
+    is_consequence = isinstance(in_block, trio.Cancelled | IncompleteStreamError)
+    if others is not None and (in_block is None or is_consequence or not isinstance(others, Exception)):
+        raise sole_error(others)  # the app's
+    if in_block is not None and not isinstance(in_block, trio.Cancelled):
+        if others is not None and in_block.__cause__ is None:
+            in_block.__cause__ = sole_error(others)
+        raise in_block
+    await trio.lowlevel.checkpoint_if_cancelled()

@@ -406,10 +406,9 @@ async def test_an_interrupt_in_a_handler_surfaces_where_there_is_no_server_to_st
         await stream.send(1)
         raise interrupt
 
-    with pytest.raises(BaseExceptionGroup) as caught:
+    with pytest.raises(interrupt):
         async with open_stream(app_with(handler), f"{PREFIX}/it") as stream:
             await stream.rest()
-    assert caught.value.subgroup(interrupt) is not None
 
 
 async def test_hazard_5_handlers_that_fail_at_random_moments_are_always_told_of(

@@ -10,9 +10,22 @@ from typing import Any
 import pytest
 
 from trio_streamact import define_stream_action
-from trio_streamact.calls import HANDLER_PARAMETERS, MIDDLEWARE_PARAMETERS, NamedCall, middleware_chain, run_middleware
+from trio_streamact.calls import HANDLER_PARAMETERS, MIDDLEWARE_PARAMETERS, NamedCall, check_calls
+from trio_streamact.wrapping import run_before
 
 ARGUMENTS = {"input": 1, "request": 2, "metadata": 3, "ctx": {}, "stream": 5}
+
+
+def middleware_chain(functions: Any) -> tuple[NamedCall, ...]:
+    return check_calls(functions, "middleware", MIDDLEWARE_PARAMETERS)
+
+
+async def run_middleware(chain: tuple[NamedCall, ...], arguments: dict[str, Any]) -> dict[str, Any]:
+    async def nothing_within() -> None: ...
+
+    ctx: dict[str, Any] = {}
+    await run_before(chain, {**arguments, "ctx": ctx}, nothing_within)
+    return ctx
 
 
 def call_to(function: object) -> NamedCall:
@@ -146,7 +159,7 @@ def test_middleware_has_no_stream() -> None:
 
 def test_a_middleware_that_is_not_in_a_list_is_refused_with_the_cure() -> None:
     with pytest.raises(TypeError, match=r"write \[function\] for a single one"):
-        middleware_chain(nothing)  # type: ignore[arg-type]  # that is the point
+        middleware_chain(nothing)
 
 
 async def test_middleware_runs_in_order_and_later_keys_win() -> None:
@@ -199,5 +212,5 @@ async def test_middleware_that_returns_no_mapping_is_refused_by_name(returned: o
     async def middleware() -> object:
         return returned
 
-    with pytest.raises(TypeError, match=f"middleware .*middleware returned {type(returned).__name__}; it may return"):
+    with pytest.raises(TypeError, match=f"middleware .*middleware returned {type(returned).__name__}; it may have"):
         await run_middleware(middleware_chain([middleware]), {})

@@ -125,13 +125,26 @@ def test_openapi_prints_a_document(folder: Path) -> None:
     assert set(document["paths"]) == {"/api/_actions/ai-chat", "/v2/ticks/{start}"}
 
 
-@pytest.mark.parametrize("command", [["types", "out"], ["openapi"]])
-def test_two_actions_of_one_name_are_an_error_and_nothing_is_written(folder: Path, command: list[str]) -> None:
-    (folder / "shop.py").write_text(APP.replace("async def ticks", "async def aiChat"))
+def test_actions_of_one_name_in_two_extensions_have_the_prefix_in_front(folder: Path) -> None:
+    (folder / "shop.py").write_text(APP.replace("async def ticks", "async def ai_chat"))
+    run(folder, "types", "out")
+    assert "export const v2AiChat =" in (folder / "out" / "actions.js").read_text()
 
-    said = run(folder, *command, status=1)
-    assert "ai_chat (POST /api/_actions/ai-chat) and aiChat (POST /v2/ticks/<int:start>)" in said
+
+def test_types_can_be_checked_without_a_write(folder: Path) -> None:
+    said = run(folder, "types", "--check", "out", status=1)
+    assert "Error: not up to date: out/actions.js, out/actions.d.ts; run the command without --check" in said
     assert not (folder / "out").exists()
+
+    run(folder, "types", "out")
+    assert run(folder, "types", "--check", "out") == ""
+    (folder / "out" / "actions.js").write_text("")
+    assert "Error: not up to date: out/actions.js; " in run(folder, "types", "--check", "out", status=1)
+
+
+def test_types_know_where_the_app_is_mounted(folder: Path) -> None:
+    run(folder, "types", "--root-path", "/shop/", "out")
+    assert 'path: "/shop/api/_actions/ai-chat"' in (folder / "out" / "actions.js").read_text()
 
 
 def test_types_says_where_it_cannot_write(folder: Path) -> None:

@@ -177,7 +177,7 @@ async def test_teardown_functions_run_once_where_the_stream_never_opens(
     async def after(response: Response) -> Response:
         if way == "replaced":
             return Response("instead")
-        if response.content_type == "text/event-stream":
+        if response.mimetype == "text/event-stream":
             raise RuntimeError("this function fails")
         return response
 

@@ -13,14 +13,14 @@ from trio_streamact.errors import (
     ROOT_FIELD,
     ActionError,
     InvalidInput,
+    expected_error,
     internal_error,
-    is_expected,
     parse_error,
     shutdown_error,
     sole_error,
     stream_error,
     timeout_error,
-    told_as,
+    to_action_error,
 )
 
 FALLBACK = stream_error()
@@ -150,8 +150,8 @@ def test_an_action_error_alone_in_its_groups_is_told_as_it_is(levels: int) -> No
     error = ActionError("A", "b")
 
     assert sole_error(nested(error, levels)) is error
-    assert told_as(nested(error, levels), None, FALLBACK) is error
-    assert is_expected(nested(error, levels))
+    assert to_action_error(nested(error, levels), None, FALLBACK) is error
+    assert expected_error(nested(error, levels)) is error
 
 
 def test_an_action_error_is_not_shown_to_handle_server_error() -> None:
@@ -160,19 +160,19 @@ def test_an_action_error_is_not_shown_to_handle_server_error() -> None:
     def handle(_: Exception) -> ActionError:
         raise AssertionError
 
-    assert told_as(error, handle, FALLBACK) is error
+    assert to_action_error(error, handle, FALLBACK) is error
 
 
 def test_a_group_of_several_is_told_in_the_words_of_the_fallback() -> None:
     group = nested(ExceptionGroup("a nursery", [ActionError("A", "b"), ValueError("secret")]), 2)
 
-    assert told_as(group, None, FALLBACK) is FALLBACK
-    assert not is_expected(group)
+    assert to_action_error(group, None, FALLBACK) is FALLBACK
+    assert expected_error(group) is None
 
 
 def test_any_other_exception_is_told_in_the_words_of_the_fallback() -> None:
-    assert told_as(ValueError("secret"), None, FALLBACK) is FALLBACK
-    assert not is_expected(ValueError("secret"))
+    assert to_action_error(ValueError("secret"), None, FALLBACK) is FALLBACK
+    assert expected_error(ValueError("secret")) is None
 
 
 def test_handle_server_error_is_shown_the_sole_exception_of_nested_groups() -> None:
@@ -184,7 +184,7 @@ def test_handle_server_error_is_shown_the_sole_exception_of_nested_groups() -> N
 
     error = ValueError("secret")
 
-    assert told_as(nested(error, 2), handle, FALLBACK).as_json() == {
+    assert to_action_error(nested(error, 2), handle, FALLBACK).as_json() == {
         "code": "MAPPED",
         "message": "In our words",
         "statusCode": 503,
@@ -196,13 +196,12 @@ def test_handle_server_error_is_shown_the_sole_exception_of_nested_groups() -> N
 def test_a_mapping_of_handle_server_error_is_a_500_unless_it_says_otherwise(
     mapping: dict[str, Any], status_code: int
 ) -> None:
-    told = told_as(ValueError(), lambda _: {"code": "MAPPED", "message": "Busy", **mapping}, FALLBACK)
+    told = to_action_error(ValueError(), lambda _: {"code": "MAPPED", "message": "Busy", **mapping}, FALLBACK)
 
     assert (told.code, told.message, told.status_code) == ("MAPPED", "Busy", status_code)
 
 
 MALFORMED: list[Any] = [
-    None,
     "MAPPED",
     {},
     {"code": "MAPPED"},
@@ -215,7 +214,7 @@ MALFORMED: list[Any] = [
 def test_a_handle_server_error_that_makes_nonsense_gives_the_fallback(made: Any) -> None:
     error = ValueError("secret")
 
-    assert told_as(error, lambda _: made, FALLBACK) is FALLBACK
+    assert to_action_error(error, lambda _: made, FALLBACK) is FALLBACK
     assert "handle_server_error failed" in error.__notes__[0]
 
 
@@ -225,7 +224,7 @@ def test_a_handle_server_error_that_fails_gives_the_fallback_and_a_note_for_the_
     def handle(_: Exception) -> Mapping[str, Any]:
         raise KeyError("a mistake")
 
-    assert told_as(error, handle, FALLBACK) is FALLBACK
+    assert to_action_error(error, handle, FALLBACK) is FALLBACK
     assert error.__notes__ == ["handle_server_error failed on this: KeyError('a mistake')"]
 
 
@@ -237,5 +236,5 @@ def test_handle_server_error_sees_no_exception_that_is_none_of_its_business() ->
         return ActionError("MAPPED", "In our words")
 
     for error in (KeyboardInterrupt(), BaseExceptionGroup("a nursery", [SystemExit()])):
-        assert told_as(error, handle, FALLBACK) is FALLBACK
+        assert to_action_error(error, handle, FALLBACK) is FALLBACK
     assert seen == []

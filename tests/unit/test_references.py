@@ -17,6 +17,7 @@ from uuid import UUID
 import attrs
 import pydantic
 import pytest
+from quart_trio import QuartTrio
 
 from tests.described import (
     Both,
@@ -50,9 +51,10 @@ from tests.described import (
     type_in_typescript,
 )
 from trio_streamact import Stream, StreamActions, define_stream_action
+from trio_streamact.extension import routes_of as routes_of_app
 from trio_streamact.references import NameCollisionError, describe, javascript, typescript
 from trio_streamact.references.definitions import Definition, name_all
-from trio_streamact.references.names import camel_case
+from trio_streamact.references.names import camel_case, exports
 
 # Names
 
@@ -89,16 +91,33 @@ def test_two_actions_of_one_name_are_an_error_that_names_both() -> None:
     @actions.post("/one")
     async def ai_chat(stream: Stream[int]) -> None: ...
 
-    @actions.get("/two/<int:id>")
     async def aiChat(stream: Stream[int]) -> None: ...  # noqa: N802 - the point
 
-    for make in (javascript, describe):
-        with pytest.raises(NameCollisionError) as raised:
-            make(routes_of(actions))
-        assert "ai_chat (POST /api/_actions/one)" in str(raised.value)
-        assert "aiChat (GET /api/_actions/two/<int:id>)" in str(raised.value)
-        assert raised.value.name == "aiChat"
-        assert isinstance(raised.value, ValueError)
+    with pytest.raises(NameCollisionError, match="give one of them a name=") as raised:
+        actions.get("/two/<int:id>")(aiChat)
+    assert f"ai_chat (POST /api/_actions/one, {__file__}:" in str(raised.value)
+    assert f"aiChat (GET /api/_actions/two/<int:id>, {__file__}:" in str(raised.value)
+    assert raised.value.name == "aiChat"
+    assert isinstance(raised.value, ValueError)
+    assert list(exports(routes_of(actions))) == ["aiChat"], "it was not registered"
+
+    actions.get("/two/<int:id>", name="answers")(aiChat)
+    assert list(exports(routes_of(actions))) == ["aiChat", "answers"]
+
+
+def test_each_extension_is_a_namespace_of_its_own() -> None:
+    app = QuartTrio(__name__)
+    for prefix in ("/api/v1", "/api/v2"):
+
+        @StreamActions(app, url_prefix=prefix).post("/orders")
+        async def orders(stream: Stream[int]) -> None: ...
+
+    named = exports(routes_of_app(app))
+    assert {name: route.path for name, route in named.items()} == {
+        "orders": "/api/v1/orders",
+        "apiV2Orders": "/api/v2/orders",
+    }
+    assert describe(routes_of_app(app)).actions[1].export == "apiV2Orders"
 
 
 def test_one_action_at_several_paths_is_numbered() -> None:

@@ -22,7 +22,7 @@ async def test_hazard_11_any_number_of_chunks_can_be_read_one_by_one_and_then_th
     prompt = [str(n) for n in range(300)]
     async with open_stream(app, f"{PREFIX}/words", json={"prompt": " ".join(prompt)}) as stream:
         assert stream.status == 200
-        assert stream.headers["content-type"] == "text/event-stream"
+        assert stream.headers["content-type"] == "text/event-stream; charset=utf-8"
         assert await stream.next_chunk() == {"text": "0"}
         assert await stream.rest() == [{"text": text} for text in prompt[1:]]
         with pytest.raises(trio.EndOfChannel):
@@ -93,10 +93,55 @@ async def test_the_app_gets_ahead_by_no_more_than_one_write(autojump_clock: trio
 
 async def test_hazard_11_a_failing_assert_is_reported_as_it_is(autojump_clock: trio.testing.MockClock) -> None:
     app, journal = make_app()
-    with pytest.raises(BaseExceptionGroup) as caught:
+    with pytest.raises(AssertionError, match="not this"):
         async with open_stream(app, f"{PREFIX}/ticks") as stream:
             assert await stream.next_chunk() == "not this"
-    assert caught.value.subgroup(AssertionError) is not None
+    assert journal.over == 1
+
+
+async def test_an_error_of_the_stream_is_raised_as_it_is(autojump_clock: trio.testing.MockClock) -> None:
+    app, _ = make_app()
+    with pytest.raises(ActionError) as caught:
+        async with open_stream(app, f"{PREFIX}/words", json={"prompt": ""}) as stream:
+            await stream.rest()
+    assert caught.value.code == "VALIDATION_ERROR"
+
+
+async def test_a_group_that_the_block_raises_itself_stays_one(autojump_clock: trio.testing.MockClock) -> None:
+    app, _ = make_app()
+    group = ExceptionGroup("the block's own", [LookupError()])
+    with pytest.raises(ExceptionGroup) as caught:
+        async with open_stream(app, f"{PREFIX}/ticks"):
+            raise group
+    assert caught.value is group
+
+
+async def test_an_app_that_fails_is_what_is_raised_and_not_what_the_block_made_of_it(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    app, _ = make_app()
+    inner = app.asgi_app
+
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        async def fail_on_body(message: Any) -> None:
+            if message["type"] == "http.response.body":
+                raise LookupError("in the middle")
+            await send(message)
+
+        await inner(scope, receive, fail_on_body)
+
+    app.asgi_app = failing  # type: ignore[method-assign]
+    with pytest.raises(LookupError, match="in the middle"):
+        async with open_stream(app, f"{PREFIX}/ticks") as stream:
+            await stream.rest()
+
+
+async def test_a_block_that_is_cancelled_is_left_in_time(autojump_clock: trio.testing.MockClock) -> None:
+    app, journal = make_app()
+    with trio.move_on_after(1) as scope:
+        async with open_stream(app, f"{PREFIX}/ticks"):
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
     assert journal.over == 1
 
 

@@ -6,9 +6,9 @@ those before it: ``reference``, ``routes``, ``names``, ``fields``, ``definitions
 ``description``, ``javascript``, ``typescript``, ``openapi``.
 """
 
-from .description import Description, describe, takes_input
+from .description import Description, describe
 from .javascript import javascript
-from .names import NameCollisionError
+from .names import NameCollisionError, check_names
 from .openapi import openapi
 from .reference import StreamActionReference
 from .routes import Route
@@ -20,10 +20,10 @@ __all__ = [
     "NameCollisionError",
     "Route",
     "StreamActionReference",
+    "check_names",
     "describe",
     "javascript",
     "openapi",
-    "takes_input",
     "title_of",
     "typescript",
 ]

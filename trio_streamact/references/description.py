@@ -41,17 +41,17 @@ class DescribedAction:
     @property
     def name(self) -> str:
         """The name of its handler."""
-        return self.route.view.action.name
+        return self.route.action.name
 
     @property
     def documentation(self) -> str:
         """What its author says of it."""
-        return self.route.view.action.description or ""
+        return self.route.action.description or ""
 
     @property
     def dialect(self) -> Dialect:
         """How its streams end."""
-        return self.route.view.action.dialect or "marked"
+        return self.route.dialect
 
 
 @final
@@ -64,15 +64,11 @@ class Description:
 
 
 def describe(routes: Iterable[Route]) -> Description:
-    """Describe the actions that are registered at *routes*.
-
-    Raises:
-        NameCollisionError: Two actions have the same name.
-    """
+    """Describe the actions that are registered at *routes*."""
     schemas = Schemas()
     named = exports(routes)
-    inputs = {export: _input_of(route.view.action, schemas) for export, route in named.items()}
-    chunks = {export: schemas.of(_chunk_of(route.view.action), "chunk") for export, route in named.items()}
+    inputs = {export: _input_of(route.action, schemas) for export, route in named.items()}
+    chunks = {export: schemas.of(_chunk_of(route.action), "chunk") for export, route in named.items()}
     schemas.finish()
 
     stands_for = schemas.definitions.merged()
@@ -101,14 +97,8 @@ def object_of(schema: Schema) -> Schema:
     return schema
 
 
-def takes_input(action: StreamAction) -> bool:
-    """Whether anybody looks at what a client gives to *action*, and so could miss it."""
-    calls = (action._handler, *action._middleware)
-    return action.input is not Any or any("input" in call.names for call in calls)
-
-
 def _input_of(action: StreamAction, schemas: Schemas) -> Schema | None:
-    return schemas.of(action.input, "input") if takes_input(action) else None
+    return schemas.of(action.input, "input") if action.takes_input else None
 
 
 def _chunk_of(action: StreamAction) -> Any:

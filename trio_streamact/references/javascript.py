@@ -19,13 +19,10 @@ def javascript(routes: Iterable[Route], root: str = "") -> str:
     Args:
         routes: Where the actions are registered.
         root: Where the app is mounted, if not at the root of its host.
-
-    Raises:
-        NameCollisionError: Two actions have the same name.
     """
     lines = [f"// {MADE_BY}", ""]
     for export, route in exports(routes).items():
-        members = {"name": route.view.action.name, "path": root + route.template, "method": route.methods[0]}
+        members = {"name": route.action.name, "path": root + route.template, "method": route.methods[0]}
         written = ", ".join(f"{name}: {text(value)}" for name, value in members.items())
         lines.append(f"export const {export} = Object.freeze({{ {written} }});")
     return "\n".join([*lines, *([] if lines[2:] else ["export {};"]), ""])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import final
 
 import attrs
 
+from ..calls import name_of
 from .routes import Route
 
 _WORDS = """
@@ -27,14 +29,16 @@ TYPE_NAMES = frozenset(_TYPES.split())
 @final
 @attrs.frozen
 class NameCollisionError(ValueError):
-    """Two actions would have the same name in a module for clients."""
+    """Two actions of one namespace would have the same name for clients."""
 
     name: str
     first: str
     second: str
 
     def __str__(self) -> str:
-        return f"two actions would be {self.name!r} for clients: {self.first} and {self.second}; rename a handler"
+        return (
+            f"two actions would be {self.name!r} for clients: {self.first} and {self.second}; give one of them a name="
+        )
 
 
 def camel_case(name: str) -> str:
@@ -63,21 +67,34 @@ def pascal_case(text: str) -> str:
 def exports(routes: Iterable[Route]) -> dict[str, Route]:
     """Name every one of *routes*; where an action stands at several, those behind the first are numbered.
 
-    Raises:
-        NameCollisionError: Two actions have the same name.
+    Where another namespace has the name already, that of the route's own stands in front of it.
     """
     named: dict[str, Route] = {}
     times: dict[tuple[int, int], int] = {}
     for route in routes:
-        handler = _identity_of(route.view.action._handler.function)
+        handler = _identity_of(route.action._handler.function)
         times[handler] = times.get(handler, 0) + 1
-        name = camel_case(route.view.action.name)
+        name = camel_case(route.action.name)
         if times[handler] > 1:
             name = f"{name}{times[handler]}"
         if name in named:
-            raise NameCollisionError(name, _told(named[name]), _told(route))
-        named[name] = route
+            name = camel_case(f"{route.namespace} {route.action.name}")
+        named[first_free(name, named.__contains__)] = route
     return named
+
+
+def check_names(routes: Iterable[Route]) -> None:
+    """Check that each action of one namespace has a name of its own.
+
+    Raises:
+        NameCollisionError: Two have the same.
+    """
+    named: dict[str, Route] = {}
+    for route in routes:
+        name = camel_case(route.action.name)
+        first = named.setdefault(name, route)
+        if _identity_of(first.action._handler.function) != _identity_of(route.action._handler.function):
+            raise NameCollisionError(name, _described(first), _described(route))
 
 
 def first_free(name: str, is_taken: Callable[[str], bool]) -> str:
@@ -93,8 +110,11 @@ def _identity_of(handler: object) -> tuple[int, int]:
     return id(getattr(handler, "__self__", None)), id(getattr(handler, "__func__", handler))
 
 
-def _told(route: Route) -> str:
-    return f"{route.view.action.name} ({route.methods[0]} {route.path})"
+def _described(route: Route) -> str:
+    function = inspect.unwrap(route.action._handler.function)
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    place = f", {code.co_filename}:{code.co_firstlineno}" if code else ""
+    return f"{name_of(function)} ({route.methods[0]} {route.path}{place})"
 
 
 def _capitalised(word: str) -> str:

@@ -9,7 +9,9 @@ from urllib.parse import quote
 
 import attrs
 
-from ..action import StreamActionView
+from ..action import AppSettings, StreamAction
+from ..limits import Limits
+from ..wire import Dialect
 
 _ORDER = ("POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS")
 _VARIABLE = re.compile(r"<(?:(?P<kind>\w+)(?:\((?P<arguments>.*?)\))?:)?(?P<name>\w+)>")
@@ -37,12 +39,27 @@ class Route:
         path: Its path as Quart writes it, with the prefix: ``/items/<int:id>``.
         methods: Its HTTP methods, the one that references name in front: POST if it is among them, and GET behind
             those that have a body, which can hold what a query cannot.
-        view: The action's view.
+        action: The action.
+        settings: What holds there for what the action leaves open.
+        namespace: What tells the action from another one of the same name: the prefix of its ``StreamActions``, or the
+            name of its blueprint.
     """
 
     path: str
     methods: tuple[str, ...] = attrs.field(converter=_in_order)
-    view: StreamActionView
+    action: StreamAction
+    settings: AppSettings
+    namespace: str = ""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits that hold there."""
+        return self.action.limits or self.settings.room.limits
+
+    @property
+    def dialect(self) -> Dialect:
+        """How its streams end."""
+        return self.action.dialect or self.settings.dialect
 
     @property
     def template(self) -> str:

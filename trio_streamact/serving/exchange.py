@@ -263,7 +263,8 @@ class Exchange:
 
 
 def _is_event_stream(start: Message) -> bool:
-    return any(value == b"text/event-stream" for name, value in start["headers"] if name.lower() == b"content-type")
+    types = (value.partition(b";")[0].strip() for name, value in start["headers"] if name.lower() == b"content-type")
+    return b"text/event-stream" in types
 
 
 def exchange_of(scope: Any) -> Exchange | None:

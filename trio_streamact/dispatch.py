@@ -1,0 +1,199 @@
+"""One request of a stream action, from its bytes to the body of its response."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Hashable, Mapping
+from functools import cache, partial
+from types import MappingProxyType
+from typing import Any, final
+from weakref import WeakSet
+
+from quart import Request, Response, current_app, request
+
+from .action import EXTENSION, AppActions, AppSettings, StreamAction
+from .body import Failed, Produce, Running, StreamBody, log_error
+from .errors import (
+    ActionError,
+    http_version_error,
+    internal_error,
+    response_in,
+    sole_error,
+    to_action_error,
+    too_many_streams,
+)
+from .origins import refuse_cross_site
+from .requests import read_input
+from .serving import exchange_of, hold_contexts
+from .stream import Stream
+from .wrapping import Inner, WrappedRun, run_before
+
+HEADERS: Mapping[str, str] = MappingProxyType(
+    {
+        # `no-transform` keeps compressing proxies from buffering, X-Accel-Buffering nginx.
+        "Cache-Control": "private, no-cache, no-store, no-transform, must-revalidate, max-age=0",
+        "X-Accel-Buffering": "no",
+    }
+)
+CONTENT_TYPE = "text/event-stream; charset=utf-8"
+"""With the charset: without it, readers that go by RFC 2616 take the text for ISO-8859-1, and break its lines."""
+
+
+async def respond(action: StreamAction, route: dict[str, Any]) -> Response:
+    """Answer the current request: run the guards, read and validate it, run the middleware, and open the stream.
+
+    Raises:
+        TypeError: A fault of the program, which Quart answers with a 500.
+        HTTPException: A guard or middleware has raised one that brings a response of its own.
+    """
+    if request.method == "HEAD":
+        return _response(None)
+    quart_request: Any = request
+    call = _Call(action, quart_request._get_current_object(), route)
+    if (rejection := call.rejection()) is not None:
+        return call.reply(Failed("rejected", rejection))
+    try:
+        running, client = await call.prepare()
+    except Exception as error:
+        return call.reply(await call.refusal(error))
+    return call.reply(running, client)
+
+
+@final
+class _Call:
+    """One call of an action."""
+
+    def __init__(self, action: StreamAction, request: Request, route: dict[str, Any]) -> None:
+        self._action = action
+        self._request = request
+        self._route = route
+        self._exchange = exchange_of(request.scope)
+        self._app = _app()
+        self._settings = _settings_at(self._app, request)
+        self._of_bodies = self._settings.of_bodies(action)
+
+    def rejection(self) -> ActionError | None:
+        """Return why the stream cannot be opened, whoever asks; None if it can."""
+        if self._request.http_version == "3":
+            # hypercorn tells nobody there when a client has left or takes nothing: handlers would run for ever.
+            return http_version_error()
+        return too_many_streams() if self._of_bodies.room.is_full else None
+
+    async def prepare(self) -> tuple[Running, Hashable]:
+        """Do all that comes before the handler; return that, and the client that it is for."""
+        self._refuse_cross_site()
+        arguments: dict[str, Any] = {"request": self._request, "metadata": self._action.metadata, "ctx": {}}
+        produce: Produce = partial(_handle, self._action, arguments)
+        if self._action._wraps:
+            run = WrappedRun(partial(self._run_before, arguments), produce, self._of_bodies.task_name)
+            if self._exchange is not None:
+                self._exchange.at_end(run.cancel)
+            await run.prepare()
+            produce = run.produce
+        else:
+            await self._run_before(arguments, _nothing)
+        client = self._settings.client_key(self._request, arguments["ctx"])
+        hash(client)  # or the counting of streams would raise it, when the head has left
+        return Running(produce, await hold_contexts(self._exchange)), client
+
+    def _refuse_cross_site(self) -> None:
+        request = self._request
+        try:
+            refuse_cross_site(request.method, request.headers, self._settings.origins)
+        except ActionError:
+            origin = request.headers.get("Origin", "")
+            self._app.logger.warning(
+                "Stream action %s refused a request of a page at %.200r; to allow it, list the page's origin in "
+                "StreamActions(app, allow_origins=[...])",
+                self._action.name,
+                origin,
+            )
+            raise
+
+    async def _run_before(self, arguments: dict[str, Any], inner: Inner) -> None:
+        """Run the guards, read the input, and run the middleware; and *inner* within those that wrap."""
+
+        async def read_and_go_on() -> None:
+            if self._action.takes_input:
+                arguments["input"] = self._action._schema(await read_input(self._request, self._route))
+            await run_before(self._action._middleware, arguments, inner)
+
+        await run_before(self._action._guards, arguments, read_and_go_on)
+
+    async def refusal(self, error: Exception) -> Failed:
+        """Return why the stream does not open. In no frame that *error* holds, or they would hold each other.
+
+        Raises:
+            HTTPException: *error* brings a response of its own.
+            TypeError: *error* is a fault of the program.
+        """
+        sole = sole_error(error)
+        if isinstance(sole, TypeError) or response_in(error) is not None:
+            raise sole from None if sole is error else error
+        handle = self._action.handle_server_error or self._settings.handle_server_error
+        answer = to_action_error(error, handle, internal_error())
+        await log_error(self._app, self._action.name, error)
+        return Failed("error", answer)
+
+    def reply(self, reply: Running | Failed, client: Hashable = None) -> Response:
+        """Make the response that carries the stream, or its refusal."""
+        if self._exchange is None:
+            _warn_once_unguarded(self._app)
+        return _response(StreamBody(self._app, self._of_bodies, self._exchange, reply, client))
+
+
+def _settings_at(app: Any, request: Request) -> AppSettings:
+    actions: AppActions | None = app.extensions.get(EXTENSION)
+    return _UNGUARDED if actions is None else actions.at(request.endpoint)
+
+
+_UNGUARDED = AppSettings()
+"""What holds in an app without ``StreamActions``."""
+
+_warned: WeakSet[Any] = WeakSet()
+
+
+def _warn_once_unguarded(app: Any) -> None:
+    if app.extensions.get(EXTENSION) is None and app not in _warned:
+        _warned.add(app)
+        app.logger.warning(
+            "This app serves streams without StreamActions(app): connections will not close behind them, clients that "
+            "stall will hold them for ever, and a shutdown will cut them without a word"
+        )
+
+
+def _handle(action: StreamAction, arguments: dict[str, Any], stream: Stream[Any]) -> Awaitable[object]:
+    handled: Awaitable[object] = action._handler({**arguments, "stream": stream})
+    return handled
+
+
+async def _nothing() -> None:
+    """What is within the middleware where it does not wrap: the handler runs later."""
+
+
+def _response(body: StreamBody | None) -> Response:
+    response = _stream_response_class(_app().response_class)(body, headers=dict(HEADERS), content_type=CONTENT_TYPE)
+    if body is not None:
+        body.belongs_to(response)
+    response.timeout = None  # or Quart's RESPONSE_TIMEOUT cuts it, without a word
+    return response
+
+
+def _app() -> Any:
+    return current_app._get_current_object()  # type: ignore[attr-defined, unused-ignore]  # older Quarts' types lack it
+
+
+@cache
+def _stream_response_class(base: type[Response]) -> type[Response]:
+    """A response of the app's own kind, but for what cannot be done to a stream."""
+
+    class StreamResponse(base):  # type: ignore[valid-type, misc]
+        async def get_data(self, as_text: bool = False) -> Any:  # noqa: ARG002 - Quart's signature
+            raise RuntimeError(
+                "a stream's data cannot be had as a whole: let after_request functions pass by responses "
+                "whose mimetype is text/event-stream"
+            )
+
+        async def make_sequence(self) -> None:
+            await self.get_data()
+
+    return StreamResponse
