@@ -135,7 +135,7 @@ class StreamActions:
         def register(given: Given) -> StreamActionView:
             action = action_behind(given)
             if action is None:
-                given = define_stream_action(cast("Handler", given), **options)
+                given = define_stream_action(**options)(cast("Handler", given))
                 action = given.action
             elif options:
                 raise TypeError(f"give {', '.join(options)} to define_stream_action, not with its view")

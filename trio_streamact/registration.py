@@ -76,7 +76,9 @@ class _Registered(dict[str, Any]):
     def keys(self) -> KeysView[str]:  # type: ignore[override]  # typeshed's is of a private class
         frame = sys._getframe(1)
         if frame.f_code is update_wrapper.__code__:
-            decorator = name_of(frame.f_locals.get("wrapper"))
+            wrapper = frame.f_locals.get("wrapper")
+            code = getattr(wrapper, "__code__", None)  # it has our names by now, and its code its own
+            decorator = name_of(wrapper) if code is None else code.co_qualname.partition(".<locals>")[0]
             raise TypeError(
                 f"{decorator} stands above the decorator that serves the action at {self._where}, where it would never "
                 "run: write it below, between that and the handler"
