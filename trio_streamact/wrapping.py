@@ -115,7 +115,8 @@ class WrappedRun:
             Exception: What one of these raised.
         """
         # A nursery would have to be left before the view returns.
-        trio.lowlevel.spawn_system_task(self._main, name=self._name, context=trio.lowlevel.current_task().context)
+        task = trio.lowlevel.spawn_system_task(self._main, name=self._name)
+        task.context = trio.lowlevel.current_task().context
         try:
             await self._prepared.wait()
         except trio.Cancelled:
