@@ -20,7 +20,7 @@ from .errors import ActionError, expected_error, shutdown_error, timeout_error, 
 from .outlet import Outlet
 from .reports import Outcome, StreamReport, run_inline, stream_ended, stream_opened
 from .room import Room
-from .serving import Contexts, Exchange
+from .serving import Contexts, Exchange, Heart, Look
 from .stream import FrameChannel, Stream
 from .wire import HEARTBEAT, Dialect, encode_done, encode_error
 
@@ -30,6 +30,10 @@ ErrorMapper = Callable[[BaseException], ActionError]
 AT_ONCE_BYTES = 8 * 1024
 """A stream of no more bytes is taken by the kernel, but for clients that ask for many and read none: nobody has to see
 whether its last write is."""
+
+LATE_S = 0.05
+"""How long a handler that is cancelled may take before its stream ends without it, in seconds: work in a thread, or a
+shielded cleanup, can take any time."""
 
 REPORTING_S = 5.0
 """How long error trackers and receivers of signals may hold up the end of a stream, in seconds."""
@@ -121,6 +125,7 @@ class StreamBody(ResponseBody):
             exchange.expect_stream(self._limits.stall_s)
         self._response: weakref.ref[Response] | None = None
         self._outlet: Outlet | None = None
+        self._late: tuple[Heart, Look] | None = None
         self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
 
     def belongs_to(self, response: Response) -> None:
@@ -162,9 +167,14 @@ class StreamBody(ResponseBody):
                 return False
             if not self._exhausted:
                 self._tasks.cancel_scope.cancel()  # the writer has left: the handler ends too
+            elif self._handling.cancel_called and self._exchange is not None and self._is_sent_as_it_is():
+                await self._exchange.finish()  # the handler may be late: its client need not wait
             return await self._nursery.__aexit__(exc_type, exc, tb)
         finally:
             self._outlet = None  # which holds us
+            if self._late is not None:
+                heart, look = self._late
+                heart.leave(look)
             if self._worker is not None:
                 self._worker.leave(self._drain)
             if self._refusal is None:
@@ -258,7 +268,26 @@ class StreamBody(ResponseBody):
         deadline = trio.current_time() + self._limits.drain_s
         if deadline < self._handling.deadline:
             self._is_draining = True
-            self._handling.deadline = deadline
+            self._stop_at(deadline)
+
+    def _stop_at(self, deadline: float) -> None:
+        """Cancel the handler at *deadline*, and end the stream soon after that even if the handler goes on."""
+        self._handling.deadline = deadline
+        if self._late is None:
+            heart = Heart.beating()
+            self._late = heart, heart.join(self, deadline + LATE_S)
+        else:
+            heart, look = self._late
+            heart.hurry(look, deadline + LATE_S)
+
+    async def look(self, now: float) -> float:
+        """End the stream if its handler is late; return when to look again."""
+        if now < (at := self._handling.deadline + LATE_S):
+            return at
+        if self._outlet is not None:
+            self._outlet.ends_response = True
+        self._end_cut_short()
+        return math.inf
 
     def frames_taken(self, frames: list[bytes]) -> bool:
         """Count *frames*, which are about to be written; say whether they end the stream."""
@@ -291,7 +320,8 @@ class StreamBody(ResponseBody):
         """Run the handler and end the stream as it ended; in the contexts of the request."""
         if self._limits.lifetime_s is not None:
             lifetime_over = trio.current_time() + self._limits.lifetime_s
-            self._handling.deadline = min(self._handling.deadline, lifetime_over)
+            if lifetime_over < self._handling.deadline:
+                self._stop_at(lifetime_over)
         try:
             with self._handling:
                 if await self._handle() is not None:

@@ -48,6 +48,8 @@ class Outlet:
     _channel: FrameChannel
     _exchange: Exchange
     _sender: Sender
+    ends_response: bool = attrs.field(default=False, init=False)
+    """Whether the end of the response leaves with the last frame, although the handler is not over."""
     _first_turns: int = attrs.field(default=FIRST_TURNS, init=False)
     _is_begun: bool = attrs.field(default=False, init=False)
     _wrote_at: float = attrs.field(default=0.0, init=False)
@@ -139,12 +141,12 @@ class Outlet:
 
     def _write_frames(self, frames: list[bytes], now: float) -> None:
         self._sender.frames_taken(frames)
-        self._write(b"".join(frames), now)
+        self._write(b"".join(frames), now, self.ends_response and self._channel.ends_with(frames))
 
-    def _write(self, body: bytes, now: float) -> None:
+    def _write(self, body: bytes, now: float, ends: bool = False) -> None:
         self._is_begun = True
         self._wrote_at = now
-        if self._exchange.write_nowait(body, now):
+        if self._exchange.write_nowait(body, now, ends):
             self._on_flushed()
         else:
             self._flushed = trio.Event()

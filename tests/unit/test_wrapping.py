@@ -443,8 +443,10 @@ async def test_a_handler_that_swallows_its_cancellation_and_returns_is_done(
         except trio.Cancelled:
             return
 
-    log = Log()
-    app = app_with(handler, middleware=[log.wrapper("it")], limits=Limits(lifetime_s=1))
+    async def wrap() -> AsyncIterator[None]:
+        yield
+
+    app = app_with(handler, middleware=[wrap], limits=Limits(lifetime_s=1))
     async with open_stream(app, f"{PREFIX}/it") as client:
         assert await client.rest() == [1]
 

@@ -141,6 +141,14 @@ class Exchange:
             finally:
                 self._sending -= 1
 
+    async def finish(self) -> None:
+        """End the response of a stream whose last frame is sent, before the app does, which will be dropped.
+
+        Not where anything stands between the app and us: it wants to see the end.
+        """
+        if self._is_bare and self._finished is None:
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+
     def at_end(self, call: Callable[[], None]) -> None:
         """Call *call* when the exchange is over, also where no stream was opened."""
         self._at_end.append(call)
@@ -164,6 +172,8 @@ class Exchange:
     @trio.lowlevel.enable_ki_protection
     async def send(self, message: Message) -> None:
         """Send *message* to the server, and have it looked at while that lasts."""
+        if self._finished is not None:
+            return  # `finish` has sent it, or nothing can follow
         self._sent_at = trio.current_time()
         self._sending += 1
         if message["type"] == "http.response.body":
