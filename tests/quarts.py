@@ -10,6 +10,9 @@ import quart.globals
 HOLDS_CONTEXTS = not hasattr(quart.ctx, "RequestContext")
 """Whether there is one context for app and request, with a count (Quart 0.23): it is held, and torn down once."""
 
+TEARDOWNS = 1 if HOLDS_CONTEXTS else 2
+"""How often teardown functions run: after the handler, and where the context is copied, after the view too."""
+
 RequestContext: Any = getattr(quart.ctx, "RequestContext", quart.ctx.AppContext)
 
 

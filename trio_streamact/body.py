@@ -40,6 +40,16 @@ REPORTING_S = 5.0
 
 
 @final
+@attrs.frozen
+class Failed:
+    """An ending other than done, as it is sent. It holds no exception: that would hold the frames it was raised in."""
+
+    outcome: Outcome
+    code: str
+    frame: bytes
+
+
+@final
 @attrs.frozen(kw_only=True)
 class BodySettings:
     """What all streams of one action have in common.
@@ -61,14 +71,9 @@ class BodySettings:
     def _name_of_task(self) -> str:
         return f"action:{self.action}"
 
-
-@final
-@attrs.frozen
-class Failed:
-    """An ending other than done."""
-
-    outcome: Outcome
-    error: ActionError
+    def failed(self, outcome: Outcome, error: ActionError) -> Failed:
+        """Encode *error* as the ending of a stream."""
+        return Failed(outcome, error.code, encode_error(error, self.dialect))
 
 
 @final
@@ -258,9 +263,9 @@ class StreamBody(ResponseBody):
     def _find_place(self) -> Failed | None:
         """Take a place among the open streams, which `__aexit__` gives back; or say why there is none."""
         if self._worker is not None and self._worker.is_stopping:
-            return Failed("shutdown", shutdown_error())
+            return self._settings.failed("shutdown", shutdown_error())
         if not self._settings.room.enter(self._client):
-            return Failed("rejected", too_many_streams())
+            return self._settings.failed("rejected", too_many_streams())
         return None
 
     def _drain(self) -> None:
@@ -347,9 +352,9 @@ class StreamBody(ResponseBody):
 
     def _end_cut_short(self) -> None:
         if self._is_draining:
-            self._end(Failed("shutdown", shutdown_error()))
+            self._end(self._settings.failed("shutdown", shutdown_error()))
         else:
-            self._end(Failed("timeout", timeout_error()))
+            self._end(self._settings.failed("timeout", timeout_error()))
 
     async def _end_failed(self, error: BaseException) -> None:
         """End the stream with whatever left the handler: errors, someone's wish to stop the server, a cancellation."""
@@ -362,7 +367,7 @@ class StreamBody(ResponseBody):
             await self._fail(parts.failure)
         if parts.stop is not None:
             # Raised in a request, hypercorn would log it and live on.
-            self._end(Failed("shutdown", shutdown_error()))
+            self._end(self._settings.failed("shutdown", shutdown_error()))
             if self._worker is None:
                 raise parts.stop
             await self._worker.stop()
@@ -375,14 +380,14 @@ class StreamBody(ResponseBody):
 
     async def _fail(self, error: BaseException) -> None:
         """End the stream with *error*, first for the client, then for the log."""
-        self._end(Failed("error", self._settings.to_error(error)))
+        self._end(self._settings.failed("error", self._settings.to_error(error)))
         await log_error(self._app, self._settings.action, error)
 
     def _end(self, ending: Failed) -> None:
         """Tell the client how the stream failed, unless it was told an ending before."""
-        if self._channel.end(encode_error(ending.error, self._settings.dialect)):
+        if self._channel.end(ending.frame):
             self._outcome = ending.outcome
-            self._code = ending.error.code
+            self._code = ending.code
 
     def _report(self) -> StreamReport:
         return StreamReport(

@@ -50,7 +50,7 @@ async def respond(action: StreamAction, route: dict[str, Any]) -> Response:
     quart_request: Any = request
     call = _Call(action, quart_request._get_current_object(), route)
     if (rejection := call.rejection()) is not None:
-        return call.reply(Failed("rejected", rejection))
+        return call.reply(call.of_bodies.failed("rejected", rejection))
     try:
         running, client = await call.prepare()
     except Exception as error:
@@ -69,14 +69,14 @@ class _Call:
         self._exchange = exchange_of(request.scope)
         self._app = _app()
         self._settings = _settings_at(self._app, request)
-        self._of_bodies = self._settings.of_bodies(action)
+        self.of_bodies = self._settings.of_bodies(action)
 
     def rejection(self) -> ActionError | None:
         """Return why the stream cannot be opened, whoever asks; None if it can."""
         if self._request.http_version == "3":
             # hypercorn tells nobody there when a client has left or takes nothing: handlers would run for ever.
             return http_version_error()
-        return too_many_streams() if self._of_bodies.room.is_full else None
+        return too_many_streams() if self.of_bodies.room.is_full else None
 
     async def prepare(self) -> tuple[Running, Hashable]:
         """Do all that comes before the handler; return that, and the client that it is for."""
@@ -84,7 +84,7 @@ class _Call:
         arguments: dict[str, Any] = {"request": self._request, "metadata": self._action.metadata, "ctx": {}}
         produce: Produce = partial(_handle, self._action, arguments)
         if self._action._wraps:
-            run = WrappedRun(partial(self._run_before, arguments), produce, self._of_bodies.task_name)
+            run = WrappedRun(partial(self._run_before, arguments), produce, self.of_bodies.task_name)
             if self._exchange is not None:
                 self._exchange.at_end(run.cancel)
             await run.prepare()
@@ -120,7 +120,7 @@ class _Call:
         await run_before(self._action._guards, arguments, read_and_go_on)
 
     async def refusal(self, error: Exception) -> Failed:
-        """Return why the stream does not open. In no frame that *error* holds, or they would hold each other.
+        """Return why the stream does not open.
 
         Raises:
             HTTPException: *error* brings a response of its own.
@@ -132,13 +132,13 @@ class _Call:
         handle = self._action.handle_server_error or self._settings.handle_server_error
         answer = to_action_error(error, handle, internal_error())
         await log_error(self._app, self._action.name, error)
-        return Failed("error", answer)
+        return self.of_bodies.failed("error", answer)
 
     def reply(self, reply: Running | Failed, client: Hashable = None) -> Response:
         """Make the response that carries the stream, or its refusal."""
         if self._exchange is None:
             _warn_once_unguarded(self._app)
-        return _response(StreamBody(self._app, self._of_bodies, self._exchange, reply, client))
+        return _response(StreamBody(self._app, self.of_bodies, self._exchange, reply, client))
 
 
 def _settings_at(app: Any, request: Request) -> AppSettings:

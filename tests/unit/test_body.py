@@ -16,14 +16,11 @@ from quart.signals import got_request_exception
 from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, make_app
-from tests.quarts import HOLDS_CONTEXTS, current_request_context
+from tests.quarts import TEARDOWNS, current_request_context
 from trio_streamact import ActionError, Limits, Stream, StreamActions, stream_ended, stream_opened
 from trio_streamact.testing import open_stream
 
 Handler = Callable[[Stream[Any]], Awaitable[None]]
-TEARDOWNS = 1 if HOLDS_CONTEXTS else 2
-"""How often teardown functions run: after the handler, and where the context is copied, after the view too."""
-
 STREAM_ERROR = {"code": "STREAM_ERROR", "message": "Stream handler error", "statusCode": 500}
 
 
