@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import UUID
@@ -22,6 +23,7 @@ MAX_PAIRS = 1000
 _NO_CHARSETS = frozenset(
     {"idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
 )
+_JSON_TYPE = re.compile(r"(application|text)/(json|[\w.-]+\+json)")
 _URLENCODED = ("application/x-www-form-urlencoded", "application/x-url-encoded")
 
 
@@ -46,18 +48,27 @@ async def read_input(request: Request, route: dict[str, Any]) -> Any:
 
 async def _read_body(request: Request) -> Any:
     encoding = _encoding(request)
+    is_form = request.mimetype in _URLENCODED or request.mimetype == "multipart/form-data"
     try:
+        if is_form and request._form is not None:
+            # A function before us has read the form, and with it the body; Quart keeps what it was.
+            return _gathered(list((await request.form).items(multi=True)))
         # Quart knows how many bytes it may have, and for how long to wait for them.
         body = await request.get_data(cache=True, as_text=False, parse_form_data=False)
     except RequestEntityTooLarge:
         raise parse_error("Request body is too large") from None
     except RequestTimeout:
         raise parse_error("Request body did not arrive in time") from None
+    if not body and request.content_length:
+        raise RuntimeError(
+            "the request's body was read before the action could read it, and not kept: a before_request function or a "
+            "guard that reads it has to leave it there, as `await request.get_data()` does without `cache=False`"
+        )
     if request.mimetype in _URLENCODED:
         return _pairs(body, encoding, "Invalid form in request body")
-    if request.mimetype == "multipart/form-data":
+    if is_form:
         return _multipart(request, body, encoding)
-    return _json(body, encoding)
+    return _json(body, encoding, request.mimetype)
 
 
 def _encoding(request: Request) -> str:
@@ -73,11 +84,13 @@ def _encoding(request: Request) -> str:
     return charset
 
 
-def _json(body: bytes, encoding: str) -> Any:
+def _json(body: bytes, encoding: str, mimetype: str) -> Any:
     try:
         text = body.decode(encoding).removeprefix("\ufeff")
         raw = orjson.loads(text) if text.strip() else {}
     except ValueError:  # of JSON and of decoding alike
+        if mimetype and not _JSON_TYPE.fullmatch(mimetype):
+            raise parse_error(f"Expected JSON or a form in request body, not {mimetype[:100]}") from None
         raise parse_error("Invalid JSON in request body") from None
     return {} if raw is None else raw  # as the model has it
 

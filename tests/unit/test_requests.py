@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 import trio
 from attrs import define, field
+from quart import request
 from quart_trio import QuartTrio
 
 from trio_streamact import ActionError, Stream, StreamActions
@@ -445,3 +446,120 @@ async def test_a_body_that_does_not_arrive_in_time_cannot_be_read(autojump_clock
 def test_text_is_plain_text_to_everyone_else() -> None:
     assert Text("a") == "a"
     assert json.dumps({"a": Text("b")}) == '{"a": "b"}'
+
+
+# What functions before the action do to a body, and bodies that no action reads
+
+
+@pytest.mark.parametrize("part", ["form", "files", "values"])
+@pytest.mark.parametrize("kind", ["multipart", "urlencoded"])
+async def test_a_form_that_was_read_before_is_the_same_input(part: str, kind: str) -> None:
+    app = make_app()
+    seen = []
+
+    @app.before_request
+    async def csrf() -> None:
+        seen.append(await getattr(request, part))
+
+    if kind == "multipart":
+        fields = [('name="a"', b"1"), ('name="token"', b"t"), ('name="a"', b"2"), ('name="umlaut"', "ä".encode())]
+        body, headers = form_of(*fields), MULTIPART
+    else:
+        body, headers = urlencode([("a", "1"), ("token", "t"), ("a", "2"), ("umlaut", "ä")]).encode(), URLENCODED
+    async with open_stream(app, f"{PREFIX}/echo", data=body, headers=headers) as stream:
+        assert await stream.rest() == [{"a": ["1", "2"], "token": "t", "umlaut": "ä"}]
+    assert len(seen) == 1
+
+
+async def test_files_of_a_form_that_was_read_before_are_with_the_request() -> None:
+    app = make_app()
+
+    @app.before_request
+    async def csrf() -> None:
+        await request.form
+
+    @StreamActions(app, url_prefix="/files").post("/upload")
+    async def upload(input: dict[str, Any], stream: Stream[Any]) -> None:
+        files = await request.files
+        await stream.send([input, files["f"].filename, files["f"].read().decode()])
+
+    body = form_of(('name="title"', b"x"), ('name="f"; filename="a.txt"', b"hello"))
+    async with open_stream(app, "/files/upload", data=body, headers=MULTIPART) as stream:
+        assert await stream.rest() == [[{"title": "x"}, "a.txt", "hello"]]
+
+
+async def test_json_that_was_read_before_is_the_same_input() -> None:
+    app = make_app()
+
+    @app.before_request
+    async def read() -> None:
+        await request.get_json()
+
+    async with open_stream(app, f"{PREFIX}/echo", json={"a": 1}) as stream:
+        assert await stream.rest() == [{"a": 1}]
+
+
+@pytest.mark.parametrize("way", ["dropped", "iterated"])
+async def test_a_body_that_is_gone_is_a_fault_of_the_program_and_no_empty_input(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = make_app()
+
+    @app.before_request
+    async def read() -> None:
+        if way == "dropped":
+            await request.get_data(cache=False)
+        else:
+            async for _ in request.body:
+                pass
+
+    async with open_stream(app, f"{PREFIX}/echo", json={"a": 1}) as stream:
+        with pytest.raises(ActionError) as caught:
+            await stream.rest()
+    assert caught.value.code == "INTERNAL_ERROR"
+    assert "read before the action could read it" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("content_type", "body"),
+    [
+        ("audio/wav", b"RIFF\x00\xff"),
+        ("text/csv", b"a,b\n"),
+        ("application/x-ndjson", b"{}\n{}"),
+        ("", b"{"),
+        ("application/json", b"{"),
+    ],
+)
+async def test_a_handler_without_input_gets_the_request_unread(content_type: str, body: bytes) -> None:
+    app = QuartTrio(__name__)
+
+    @StreamActions(app).post("/raw")
+    async def raw(request: Any, stream: Stream[Any]) -> None:
+        parts = [part async for part in request.body]
+        await stream.send([request.mimetype, b"".join(parts).hex()])
+
+    async with open_stream(app, f"{PREFIX}/raw", data=body, headers={"Content-Type": content_type}) as stream:
+        assert await stream.rest() == [[content_type, body.hex()]]
+
+
+async def test_a_handler_whose_middleware_takes_the_input_has_it_read() -> None:
+    app = QuartTrio(__name__)
+
+    async def checked(input: Any) -> dict[str, Any]:
+        return {"input": input}
+
+    @StreamActions(app).post("/raw", middleware=[checked])
+    async def raw(ctx: Any, stream: Stream[Any]) -> None:
+        await stream.send(ctx)
+
+    async with open_stream(app, f"{PREFIX}/raw", json=[1]) as stream:
+        assert await stream.rest() == [{"input": [1]}]
+
+
+@pytest.mark.parametrize("content_type", ["audio/wav", "text/csv", "application/x-ndjson", "application/xml"])
+async def test_a_type_that_cannot_be_read_is_named(content_type: str) -> None:
+    await assert_unreadable(
+        f"Expected JSON or a form in request body, not {content_type}",
+        data=b"a,b\n",
+        headers={"Content-Type": content_type},
+    )
