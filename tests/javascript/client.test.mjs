@@ -425,6 +425,14 @@ test("where nobody listens there is no response", async (t) => {
   assert.deepEqual(client.called, [["error", "NETWORK_ERROR"]]);
 });
 
+test("what was thrown stands behind the error, where nobody copies it", async () => {
+  const client = createStreamAction("/a/path/that/needs/a/page");
+  await client.execute();
+  assert.equal(client.error.code, "NETWORK_ERROR");
+  assert.match(client.error.cause.message, /URL/);
+  assert.deepEqual(Object.keys(client.error), ["code", "message", "statusCode"]);
+});
+
 test("a server that breaks off before the head has sent no response, one behind it no whole stream", async (t) => {
   const url = await streaming(t, async (response, request) => {
     if (request.url === "/head") return response.destroy();

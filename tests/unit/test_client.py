@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict, assert_type
+from typing import Annotated, Any, Literal, NamedTuple, NotRequired, TypedDict, assert_type, cast
 from uuid import UUID
 
 import attrs
@@ -20,7 +20,7 @@ import pytest
 
 from tests.apps import Prompt, Token
 from tests.vectors import Run, runs
-from trio_streamact import InvalidInput
+from trio_streamact import InvalidInput, Stream, define_stream_action
 from trio_streamact.client import (
     ActionError,
     ChunkStream,
@@ -392,3 +392,12 @@ async def streams_are_typed() -> None:
         assert_type(anything, ChunkStream[Any])
     open_stream_action(REFERENCE, Token("a"))  # type: ignore[misc]  # the input is a prompt
     await use_stream_action(REFERENCE).execute(Token("a"))  # type: ignore[arg-type]  # the same
+
+
+def test_a_view_is_no_address_and_the_error_says_what_is() -> None:
+    @define_stream_action
+    async def ai_chat(stream: Stream[int]) -> None: ...
+
+    for call in (open_stream_action, use_stream_action):
+        with pytest.raises(TypeError, match=r"must be a URL or a StreamActionReference, not <function ai_chat"):
+            call(cast("Any", ai_chat))

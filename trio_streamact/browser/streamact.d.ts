@@ -27,6 +27,8 @@ export interface StreamActionError {
   readonly fieldErrors?: Readonly<Record<string, readonly string[]>>;
   /** Seconds after which it may be worth to try again. */
   readonly retryAfter?: number;
+  /** What was thrown, where the client gave the error for that: `fetch`'s own words, say. Not enumerable. */
+  readonly cause?: unknown;
 }
 
 /**

@@ -181,7 +181,9 @@ export function createStreamAction(action, options = {}) {
       if (run === current) await read(run, response);
     } catch (/** @type {any} */ error) {
       const { blame } = run;
-      if (run === current) fail(failure(blame, FAILURES[blame] ?? [400, `${error?.message ?? error}`]));
+      const told = failure(blame, FAILURES[blame] ?? [400, `${error?.message ?? error}`]);
+      // For the developer's eyes: no member that is copied, compared or written as JSON.
+      if (run === current) fail(Object.defineProperty(told, "cause", { value: error }));
     }
   }
 

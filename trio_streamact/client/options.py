@@ -62,11 +62,16 @@ def prepared(
     """Make ready what can be done before there is an input; what a reference says wins.
 
     Raises:
-        TypeError: The chunk is of a type that cannot be made of JSON.
+        TypeError: *action* is neither a URL nor a reference, or the chunk is of a type that cannot be made of JSON.
     """
     if isinstance(action, StreamActionReference):
         method, chunk = action.method, action.chunk
     url = action.path if isinstance(action, StreamActionReference) else action
+    if not isinstance(url, str):
+        raise TypeError(
+            f"action must be a URL or a StreamActionReference, not {url!r}; a view does not know where it is served: "
+            'StreamActionReference("http://127.0.0.1:8000/api/_actions/...", chunk=...) does'
+        )
     call = Call(url, method.upper(), http, headers, _or_for_ever(timeout), _or_for_ever(watchdog_s))
     return Prepared(call, structure_of(chunk), max_event_bytes)
 
