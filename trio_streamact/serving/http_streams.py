@@ -77,13 +77,14 @@ def is_own_send(send: Send, stream: HTTPStream) -> bool:
 
 
 def is_plain_method(method: object, owner: object, module: str) -> bool:
-    """Return True if *method* is a method of *owner* that *module* defines, and no wrapper that resembles one.
+    """Return True if *method* is a method of *owner* that *module* or a repair defines, and no wrapper resembling one.
 
     A wrapper may have all its names: ``functools.wraps`` copies them, and the proxies of wrapt have each attribute.
     """
     if type(method) is not MethodType or method.__self__ is not owner:
         return False
-    return bool(getattr(method.__func__, "__globals__", {}).get("__name__") == module)
+    defined_in: str = getattr(method.__func__, "__globals__", {}).get("__name__", "")
+    return defined_in == module or defined_in.startswith(f"{__package__}.")
 
 
 def _marked(scope: Scope) -> HTTPStream | None:
