@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Literal, Protocol, cast
 
@@ -92,23 +92,28 @@ async def reading(
 
 
 @asynccontextmanager
-async def reading_nothing(server: Server, http: Http, path: str) -> AsyncIterator[None]:
-    """Request *path*, with the widest windows on HTTP/2, and read nothing at all."""
+async def reading_nothing(server: Server, http: Http, path: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
+    """Request *path*, with the widest windows on HTTP/2, and read nothing at all.
+
+    What is yielded requests another path on the same connection.
+    """
     async with RawClient(await _connect(server, http)) as client:
-        if http == "http2":
-            await client.stream.send_all(_http2_request(path))
-        else:
+        if http != "http2":
             await client.request(path)
-        yield
+            yield client.request
+            return
+        state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        state.initiate_connection()
+        state.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
+        state.increment_flow_control_window(2**31 - 1 - 65_535)
 
+        async def request(path: str) -> None:
+            head = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "test")]
+            state.send_headers(state.get_next_available_stream_id(), head, end_stream=True)
+            await client.stream.send_all(state.data_to_send())
 
-def _http2_request(path: str) -> bytes:
-    client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
-    client.initiate_connection()
-    client.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 2**31 - 1})
-    client.increment_flow_control_window(2**31 - 1 - 65_535)
-    client.send_headers(1, [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "test")], True)
-    return client.data_to_send()
+        await request(path)
+        yield request
 
 
 async def _connect(server: Server, http: Http) -> trio.SocketStream:

@@ -132,8 +132,9 @@ def app_with_much_to_say(goes_on: bool, stall_s: float) -> tuple[App, trio.Event
         for _ in range(300):
             await stream.send("x" * 60_000)
         sent.set()
-        if goes_on:
-            await trio.sleep_forever()
+        while goes_on:
+            await stream.send("x")
+            await trio.sleep(STALL_S / 10)
 
     return from_a_task(math.inf)(app), sent
 
@@ -161,10 +162,29 @@ async def test_a_write_that_is_stuck_in_a_task_of_the_wrapper_does_not_hold_up_t
         async with serving(app, **settings_for(http, tls)) as server:
             await clients.enter_async_context(reading_nothing(server, http, "/much"))
             await sent.wait()
-            await trio.testing.wait_all_tasks_blocked(cushion=0.05)
+            await trio.testing.wait_all_tasks_blocked(cushion=0.01)
             server.stop()
             stopped_at = trio.current_time()
         assert trio.current_time() - stopped_at < GRACEFUL_S + 1
+
+
+async def test_a_head_that_is_stuck_in_a_task_of_the_wrapper_is_seen() -> None:
+    """On HTTP/2 the connection may be stuck already, with a response that nothing limits."""
+    app, journal = make_app(Limits(stall_s=STALL_S))
+
+    @app.post("/download")
+    async def download() -> bytes:
+        return b"x" * 18_000_000
+
+    async with (
+        serving(from_a_task(math.inf)(app)) as server,
+        reading_nothing(server, "http2", "/download") as request,
+    ):
+        await trio.testing.wait_all_tasks_blocked(cushion=0.05)
+        await request(f"{PREFIX}/idle")
+        with trio.fail_after(STALL_S + 3):
+            await journal.until(started=1, reports=1)
+    assert journal.reports[0].outcome == "stalled"
 
 
 @on_each_protocol
