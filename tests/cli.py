@@ -71,7 +71,7 @@ async def hypercorn(app: str, *options: str, workers: int = 1, command: Sequence
         assert process.stdout is not None
         async for part in process.stdout:
             cli.output += part
-            running = re.findall(rb"Running on http://127.0.0.1:(\d+)", cli.output)
+            running = re.findall(rb"Running on https?://127.0.0.1:(\d+)", cli.output)
             if len(running) >= expected:
                 cli.server.port = int(running[0])
                 up.set()

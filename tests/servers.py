@@ -13,7 +13,6 @@ import trio
 import trio.testing
 from hypercorn.config import Config
 from hypercorn.trio import serve
-from quart_trio import QuartTrio
 
 from trio_streamact.serving import writes
 
@@ -44,7 +43,7 @@ class Server:
 
 
 @asynccontextmanager
-async def serving(app: QuartTrio, **settings: Any) -> AsyncIterator[Server]:
+async def serving(app: Any, **settings: Any) -> AsyncIterator[Server]:
     """Serve *app* on a free port of loopback; *settings* are hypercorn's."""
     config = Config()
     config.bind = ["127.0.0.1:0"]

@@ -14,7 +14,6 @@ from quart_trio import QuartTrio
 from trio_streamact import Stream, StreamActions, define_stream_action, versions
 from trio_streamact.causes import parts_of
 from trio_streamact.serving import flow_control, pipelining
-from trio_streamact.serving.connection import Connection
 from trio_streamact.serving.guard import ServingGuard
 from trio_streamact.serving.versions import can_repair
 from trio_streamact.testing import open_stream
@@ -67,14 +66,6 @@ def test_repairing_twice_is_repairing_once() -> None:
     flow_control.repair()
     pipelining.repair()
     assert (StreamBuffer.pop, H2Protocol._send_data, H11Protocol.handle) == before
-
-
-async def _send(_: Any) -> None: ...
-
-
-def test_under_another_server_there_is_no_connection_to_repair() -> None:
-    assert Connection.behind(_send) is None
-    assert Connection.behind(Part().known) is None  # type: ignore[arg-type]
 
 
 async def test_an_app_without_the_extension_serves_streams_and_is_warned_once(

@@ -1,7 +1,7 @@
-"""The connection behind an ASGI ``send``: whether its client takes anything, and how to be rid of it.
+"""The connection that carries a request: whether its client takes anything, and how to be rid of it.
 
-Nothing in the scope leads there. hypercorn passes a bound method of its stream of HTTP, whose ``send`` is one of its
-protocol's, whose ``send`` is one of its TCP server's, which has trio's stream.
+From hypercorn's ``HTTPStream`` it is three steps: its ``send`` is a method of a protocol, whose ``send`` is one of a
+TCP server, which has trio's stream.
 """
 
 from __future__ import annotations
@@ -9,14 +9,17 @@ from __future__ import annotations
 import socket
 import struct
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any, final
 
 import attrs
 import trio
+from hypercorn.protocol.http_stream import ASGIHTTPState
 
 from .asgi import Send
 from .http2 import rest_if_idle
+from .http_streams import is_own_send
 from .writes import Writes
 
 _TCP_INFO_BYTES_ACKED = struct.Struct("=120xQ")  # `tcpi_bytes_acked`, Linux 4.1 and later
@@ -41,10 +44,9 @@ class Connection:
     _http: Any
 
     @classmethod
-    def behind(cls, send: Send) -> Connection | None:
-        """Find the connection behind *send*; None under another server, in a test, or behind a wrapper."""
-        http = getattr(send, "__self__", None)
-        protocol = getattr(getattr(http, "send", None), "__self__", None)
+    def of(cls, http: Any) -> Connection | None:
+        """Return the connection of *http*, an ``HTTPStream``; None over HTTP/3, which has no connection of TCP."""
+        protocol = getattr(http.send, "__self__", None)
         server = getattr(getattr(protocol, "send", None), "__self__", None)
         server = server.server if isinstance(server, Writes) else server  # of a stream that is just over
         worker = getattr(http, "context", None)
@@ -66,6 +68,19 @@ class Connection:
     def is_over(self) -> bool:
         """Whether hypercorn has closed the exchange; it drops what is still sent, without a word."""
         return bool(self._http.closed)
+
+    @property
+    def has_head(self) -> bool:
+        """Return True if hypercorn has written the head of the response."""
+        return self._http.state is not ASGIHTTPState.REQUEST
+
+    def is_fed_by(self, send: Send) -> bool:
+        """Return True if *send* is hypercorn's own, so that what is given to it is hypercorn's when it returns."""
+        return is_own_send(send, self._http)
+
+    def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Run *work* in a task that hypercorn cancels when it gives up on the connection."""
+        self._http.task_group.spawn(work)
 
     @property
     def waiting_bytes(self) -> int:

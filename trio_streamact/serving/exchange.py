@@ -21,6 +21,9 @@ SCOPE_KEY = "trio_streamact"
 FINISH_S = 1.0
 """How long a finished response may take to be flushed after its stream was closed, in seconds."""
 
+REST_LOOK_S = 0.1
+"""How often to look whether middleware outside has sent the rest of a response, in seconds."""
+
 
 @final
 @attrs.define(eq=False)
@@ -36,6 +39,9 @@ class Exchange:
     Stalling. Fault: hypercorn shields its writes from cancellation, so a client that takes nothing holds its
     connection for ever, through ``graceful_timeout`` and all. Whoever looks at all streams looks at a write that takes
     long, too.
+
+    Middleware outside may send from a task of its own. A write may then be stuck while nothing is being sent here, and
+    after the app has returned; so the connection says what waits.
 
     Attributes:
         connection: The connection, or None where it cannot be found.
@@ -54,6 +60,7 @@ class Exchange:
     _started: bool = attrs.field(default=False, init=False)
     _sending: int = attrs.field(default=0, init=False)
     _sent_at: float = attrs.field(default=-math.inf, init=False)
+    _waits_since: float = attrs.field(default=-math.inf, init=False)
     _finished: trio.Event | None = attrs.field(default=None, init=False)
     _look: Look | None = attrs.field(default=None, init=False)
     _heart: Heart = attrs.field(init=False)
@@ -93,6 +100,11 @@ class Exchange:
         if self.connection is not None:
             # Later than we look, who know more: the kernel is for peers that have vanished.
             self.connection.give_up_on_silence(self._stall_s + self._look_s)
+
+    @property
+    def has_started(self) -> bool:
+        """Return True if the head of the response has been sent."""
+        return self._started
 
     @property
     def is_straight(self) -> bool:
@@ -157,16 +169,39 @@ class Exchange:
         return self  # hypercorn's ProxyFixMiddleware copies the scope with all that is in it
 
     def leave(self) -> None:
-        """Leave the connection as it was to what comes next on it, and no circle of references for the collector."""
+        """Leave the connection as it was to what comes next on it, and no circle of references for the collector.
+
+        If middleware outside has not sent everything yet, that happens when it has.
+        """
+        self._beat = None
+        if self.connection is None or self.is_over or self.connection.is_fed_by(self._send):
+            self._detach()
+        else:
+            if self._writes is not None:
+                self._writes.holds = False
+            self._sending += 1
+            self.connection.spawn(self._watch_the_rest)
+        calls, self._at_end = self._at_end, []
+        for call in calls:
+            call()
+
+    async def _watch_the_rest(self) -> None:
+        try:
+            while not (self.is_over or self.stalled):  # noqa: ASYNC110 - hypercorn has no event for it
+                await trio.sleep(REST_LOOK_S)
+        except trio.Cancelled:
+            self._abort_if_stuck()
+            raise
+        finally:
+            self._detach()
+
+    def _detach(self) -> None:
         if self._look is not None:
             self._heart.leave(self._look)
         connection, writes = self.connection, self._writes
         if connection is not None and writes is not None and connection.protocol.send == writes.send:
             connection.protocol.send = connection.server.protocol_send  # else it is the next stream's already
-        self._beat = self._writes = None
-        calls, self._at_end = self._at_end, []
-        for call in calls:
-            call()
+        self._writes = None
 
     # A Ctrl-C that hits the writer of a stream would cut it without a word; the server's main task gets it instead.
     @trio.lowlevel.enable_ki_protection
@@ -203,8 +238,9 @@ class Exchange:
 
     def _watch(self) -> None:
         """A write begins that may take long."""
+        self._waits_since = trio.current_time()
         if self._look is not None:
-            self._heart.hurry(self._look, trio.current_time() + self._look_s)
+            self._heart.hurry(self._look, self._waits_since + self._look_s)
 
     @trio.lowlevel.enable_ki_protection
     async def receive(self) -> Message:
@@ -226,13 +262,13 @@ class Exchange:
     async def look(self, now: float) -> float:
         """Look at the write that is under way, end the exchange if it is stuck, and say when to look again."""
         connection = self.connection
-        if connection is None or not (self._sending or connection.waiting_bytes):
+        if connection is None or not self._is_waiting(connection):
             self._mark = None
             return self._next_beat(now)
         progress = connection.progress(self._body_bytes)
         acknowledged = connection.acknowledged() if connection.is_stuck else None
         # On HTTP/1.1 a write that has gone through was taken; on HTTP/2 it may be no further than the server's buffer.
-        went_through = not connection.is_multiplexed and self._mark is not None and self._mark[0] < self._sent_at
+        went_through = not connection.is_multiplexed and self._mark is not None and self._mark[0] < self._waits_since
         if self._mark is None or self._mark[1] != progress or went_through:
             self._mark = now, progress
         elif now - self._mark[0] >= self._stall_s:
@@ -244,6 +280,13 @@ class Exchange:
             return math.inf
         self._acknowledged = acknowledged
         return now + self._look_s
+
+    def _is_waiting(self, connection: Connection) -> bool:
+        """Return True if something of this exchange waits until the client takes it."""
+        if not connection.is_multiplexed:
+            return connection.is_stuck
+        is_sending = self._sending > 0 or (self._started and not connection.has_head)
+        return connection.waiting_bytes > 0 or (is_sending and connection.is_stuck)
 
     def _next_beat(self, now: float) -> float:
         """Beat if the stream has been idle for long enough, and say when to look again."""
@@ -258,8 +301,14 @@ class Exchange:
         return min(1.0, self._stall_s / 8)
 
     def _abort_if_stuck(self) -> None:
-        if self._sending and self.connection is not None and self.connection.is_stuck:
-            self.connection.abort()
+        """Close the connection if a write for this exchange is stuck in it."""
+        connection = self.connection
+        if connection is None or not connection.is_stuck:
+            return
+        is_written = self._finished is not None and self._finished.is_set()  # what is stuck is another exchange's
+        is_shared = connection.is_multiplexed and not (self.worker is not None and self.worker.is_stopping)
+        if self._sending or not (is_written or is_shared):
+            connection.abort()
 
     async def fail(self) -> None:
         """End the response for a client that would wait for ever.
@@ -278,6 +327,15 @@ def _is_event_stream(start: Message) -> bool:
 
 
 def exchange_of(scope: Any) -> Exchange | None:
-    """Give the exchange that *scope* belongs to; None where no guard stands around the app."""
+    """Return the exchange that *scope* belongs to; None where no guard stands around the app, and in a copied scope."""
     exchange: Exchange | None = (scope.get("extensions") or {}).get(SCOPE_KEY)
-    return exchange
+    return None if exchange is None or exchange.has_started else exchange
+
+
+def is_copied(scope: Any) -> bool:
+    """Return True if *scope* is one that an app has copied from its own, for a call in-process.
+
+    Its exchange has a response already, and the request of *scope* is none of the client's.
+    """
+    exchange: Exchange | None = (scope.get("extensions") or {}).get(SCOPE_KEY)
+    return exchange is not None and exchange.has_started

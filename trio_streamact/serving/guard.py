@@ -7,17 +7,19 @@ from typing import final
 
 import attrs
 import trio
+from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.trio.tcp_server import TCPServer
 from quart import Quart
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from ..causes import parts_of
-from . import flow_control, http2, isolation, keep_alive, pipelining
+from . import flow_control, http2, http_streams, isolation, keep_alive, pipelining
 from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
-from .exchange import SCOPE_KEY, Exchange, exchange_of
+from .exchange import SCOPE_KEY, Exchange, exchange_of, is_copied
 from .http2 import keep_answered_streams, lift_request_limit, protocol_behind
+from .http_streams import find_stream, is_plain_method, is_within_request
 from .versions import can_repair
 from .worker import stop_on_sigterm
 from .writes import repair_http2
@@ -49,6 +51,7 @@ class ServingGuard:
         self._reaches = can_repair(
             "what a stream needs of its connection", TCPServer, ("protocol_send", "run", "_initiate_server_close")
         )
+        http_streams.repair()
         flow_control.repair()
         pipelining.repair()
         isolation.repair()
@@ -87,11 +90,16 @@ class ServingGuard:
             raise
 
     def _exchange(self, scope: Scope, receive: Receive, send: Send) -> Exchange:
-        connection = Connection.behind(send) if self._reaches else None
-        exchange = Exchange(receive, send, connection, self._is_bare)
+        is_within = is_within_request()
+        http = find_stream(scope, send) if self._reaches and not is_copied(scope) else None
+        connection = None if http is None else Connection.of(http)
+        is_bare = connection is not None and connection.is_fed_by(send) and self._is_bare
+        exchange = Exchange(receive, send, connection, is_bare)
         _ = exchange.worker  # known from now on, to whoever listens for signals
-        if self._reaches:
-            self._repair_protocol(scope, connection, send)
+        if http is not None:
+            self._repair_protocol(connection, http)
+        elif self._reaches and not is_within:
+            self._warn_once(scope)
         scope["extensions"] = {**(scope.get("extensions") or {}), SCOPE_KEY: exchange}
         return exchange
 
@@ -101,28 +109,28 @@ class ServingGuard:
         app = getattr(self.app, "__self__", None)
         return (
             isinstance(app, QuartTrio)
-            and getattr(self.app, "__func__", None) is Quart.asgi_app
+            and is_plain_method(self.app, app, Quart.__module__)
             and app.asgi_http_class is TrioASGIHTTPConnection
         )
 
-    def _repair_protocol(self, scope: Scope, connection: Connection | None, send: Send) -> None:
+    def _repair_protocol(self, connection: Connection | None, http: HTTPStream) -> None:
         if connection is not None:
             keep_alive.repair_connection(connection.server)
-        if (protocol := protocol_behind(send)) is not None:
+        if (protocol := protocol_behind(http)) is not None:
             lift_request_limit(protocol)
             keep_answered_streams(protocol)
             if connection is not None:
                 repair_http2(connection.protocol)  # before any of those that share it has written
-        elif connection is None:
-            self._warn_once(scope)
 
     def _warn_once(self, scope: Scope) -> None:
         is_test = "_quart._preserve_context" in scope  # in the scopes of Quart's test client
         if not is_test and not self._warned:
             self._warned = True
             log.warning(
-                "The connection behind a request cannot be seen: is another middleware around StreamActions(app)? "
-                "Clients that stall will hold their connections, and a shutdown will cut streams without a word"
+                "The connection of a request to %s was not found: hypercorn's Trio worker did not pass the request, or "
+                "middleware outside StreamActions(app) built a new scope for it. Clients that stall keep such "
+                "connections, and a shutdown cuts their streams without an error frame",
+                scope["path"],
             )
 
     async def _failed(self, exchange: Exchange, error: BaseException) -> None:

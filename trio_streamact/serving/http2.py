@@ -10,13 +10,12 @@ from h2.events import StreamReset
 from hypercorn.events import Closed, Updated
 from hypercorn.protocol.h2 import H2Protocol
 
-from .asgi import Send
 from .versions import can_repair
 
 
-def protocol_behind(send: Send) -> Any:
-    """Give hypercorn's protocol of HTTP/2 or HTTP/3 behind *send*, or None where it is another."""
-    protocol = getattr(getattr(getattr(send, "__self__", None), "send", None), "__self__", None)
+def protocol_behind(http: Any) -> Any:
+    """Give hypercorn's protocol of HTTP/2 or HTTP/3 behind *http*, an ``HTTPStream``; None where it is another."""
+    protocol = getattr(http.send, "__self__", None)
     return protocol if isinstance(getattr(protocol, "streams", None), dict) else None
 
 

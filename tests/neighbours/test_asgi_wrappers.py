@@ -1,0 +1,260 @@
+"""ASGI middleware outside the app: all that a stream needs of its connection holds behind it."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+import trio
+import trio.testing
+from hypercorn.middleware import ProxyFixMiddleware
+from hypercorn.middleware.dispatcher import TrioDispatcherMiddleware
+from hypercorn.protocol.http_stream import HTTPStream
+from quart import Quart
+
+from tests.apps import PREFIX, make_app
+from tests.neighbours.promises import GRACEFUL_S, ON_EACH_PROTOCOL, ON_ONE, STALL_S, Wrap, settings_for
+from tests.neighbours.protocols import Http, on_each_protocol, reading, reading_nothing
+from tests.servers import call, serving, tasks_at_rest, tasks_down_to
+from trio_streamact import Limits, Stream, StreamActions
+
+App = Callable[[Any, Any, Any], Awaitable[None]]
+"""An ASGI app."""
+
+
+def closure(app: App) -> App:
+    """Replaces ``send`` and ``receive``, as tracers and error trackers do."""
+
+    async def outside(scope: Any, receive: Any, send: Any) -> None:
+        async def traced_receive() -> Any:
+            return await receive()
+
+        async def traced_send(message: Any) -> None:
+            await send(message)
+
+        await app(scope, traced_receive, traced_send)
+
+    return outside
+
+
+def with_scope(make: Callable[[Any], Any]) -> Wrap:
+    """Replaces ``send``, and the scope by what *make* makes of it."""
+
+    def wrap(app: App) -> App:
+        async def outside(scope: Any, receive: Any, send: Any) -> None:
+            async def traced_send(message: Any) -> None:
+                await send(message)
+
+            await app(make(scope) if scope["type"] == "http" else scope, receive, traced_send)
+
+        return outside
+
+    return wrap
+
+
+def from_a_task(room: float) -> Wrap:
+    """Sends from a task of its own, with *room* for so many messages between the app and that task."""
+
+    def wrap(app: App) -> App:
+        async def outside(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            put, queue = trio.open_memory_channel[Any](room)
+
+            async def pump() -> None:
+                async for message in queue:
+                    await send(message)
+
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pump)
+                with put:
+                    await app(scope, receive, put.send)
+
+        return outside
+
+    return wrap
+
+
+def bare_scope(scope: Any) -> Any:
+    """A scope built name by name, as ASGI has them."""
+    names = ("type", "asgi", "http_version", "method", "scheme", "path", "raw_path", "query_string", "root_path")
+    return {name: scope[name] for name in (*names, "headers", "client", "server")}
+
+
+WRAPPERS: dict[str, Wrap] = {
+    "closure": closure,
+    "deep copy": with_scope(copy.deepcopy),
+    "no extensions": with_scope(lambda scope: {**scope, "extensions": {}}),
+    "new scope": with_scope(bare_scope),
+    "task": from_a_task(0),
+    "task with a queue": from_a_task(100),
+    "proxy fix": ProxyFixMiddleware,
+    "dispatcher": lambda app: TrioDispatcherMiddleware({"/unused": app, "": app}),
+    "all at once": lambda app: ProxyFixMiddleware(
+        closure(TrioDispatcherMiddleware({"": from_a_task(0)(with_scope(copy.deepcopy)(app))}))
+    ),
+}
+behind_each_wrapper = pytest.mark.parametrize("wrap", WRAPPERS.values(), ids=WRAPPERS.keys())
+
+
+@on_each_protocol
+@behind_each_wrapper
+@pytest.mark.parametrize("promise", ON_EACH_PROTOCOL, ids=lambda promise: promise.__name__)
+async def test_behind_a_wrapper(
+    promise: Callable[[Wrap, Http, dict[str, str]], Awaitable[None]], wrap: Wrap, http: Http, tls: dict[str, str]
+) -> None:
+    await promise(wrap, http, tls)
+
+
+@behind_each_wrapper
+@pytest.mark.parametrize("promise", ON_ONE, ids=lambda promise: promise.__name__)
+async def test_behind_a_wrapper_too(promise: Callable[[Wrap], Awaitable[None]], wrap: Wrap) -> None:
+    await promise(wrap)
+
+
+# A wrapper that takes all that it is given: nothing is being sent when a write is stuck, and the app may be over.
+
+
+def app_with_much_to_say(goes_on: bool, stall_s: float) -> tuple[App, trio.Event]:
+    """An app, and when its handler has sent everything."""
+    app, _ = make_app()
+    sent = trio.Event()
+    actions = StreamActions(app, url_prefix="", limits=Limits(stall_s=stall_s))
+
+    @actions.post("/much")
+    async def much(stream: Stream[str]) -> None:
+        for _ in range(300):
+            await stream.send("x" * 60_000)
+        sent.set()
+        while goes_on:
+            await stream.send("x")
+            await trio.sleep(STALL_S / 10)
+
+    return from_a_task(math.inf)(app), sent
+
+
+@on_each_protocol
+@pytest.mark.parametrize("goes_on", [True, False], ids=["the handler goes on", "the handler has returned"])
+async def test_a_write_that_is_stuck_in_a_task_of_the_wrapper_is_seen(
+    goes_on: bool, http: Http, tls: dict[str, str]
+) -> None:
+    app, sent = app_with_much_to_say(goes_on, STALL_S)
+    async with serving(app, **settings_for(http, tls)) as server:
+        before = await tasks_at_rest()
+        async with reading_nothing(server, http, "/much"):
+            await sent.wait()
+            await tasks_down_to(before, within_s=STALL_S + 4)
+
+
+@on_each_protocol
+@pytest.mark.parametrize("goes_on", [True, False], ids=["the handler goes on", "the handler has returned"])
+async def test_a_write_that_is_stuck_in_a_task_of_the_wrapper_does_not_hold_up_the_exit(
+    goes_on: bool, http: Http, tls: dict[str, str]
+) -> None:
+    app, sent = app_with_much_to_say(goes_on, 60)
+    async with AsyncExitStack() as clients:
+        async with serving(app, **settings_for(http, tls)) as server:
+            await clients.enter_async_context(reading_nothing(server, http, "/much"))
+            await sent.wait()
+            await trio.testing.wait_all_tasks_blocked(cushion=0.01)
+            server.stop()
+            stopped_at = trio.current_time()
+        assert trio.current_time() - stopped_at < GRACEFUL_S + 1
+
+
+async def test_a_head_that_is_stuck_in_a_task_of_the_wrapper_is_seen() -> None:
+    """On HTTP/2 the connection may be stuck already, with a response that nothing limits."""
+    app, journal = make_app(Limits(stall_s=STALL_S))
+
+    @app.post("/download")
+    async def download() -> bytes:
+        return b"x" * 18_000_000
+
+    async with (
+        serving(from_a_task(math.inf)(app)) as server,
+        reading_nothing(server, "http2", "/download") as request,
+    ):
+        await trio.testing.wait_all_tasks_blocked(cushion=0.05)
+        await request(f"{PREFIX}/idle")
+        with trio.fail_after(STALL_S + 3):
+            await journal.until(started=1, reports=1)
+    assert journal.reports[0].outcome == "stalled"
+
+
+@on_each_protocol
+async def test_a_short_stream_arrives_whole_from_a_task_of_the_wrapper(http: Http, tls: dict[str, str]) -> None:
+    """The app has returned before the first byte is written."""
+    app, _ = make_app()
+    async with serving(from_a_task(math.inf)(app), **settings_for(http, tls)) as server:
+        for _ in range(20):
+            async with reading(server, http, f"{PREFIX}/words", body=b'{"prompt":"a"}') as reader:
+                await reader.until(b'data: {"text":"a"}\n\ndata: {"__actions_done":true}\n\n')
+
+
+# What is patched, and not wrapped: no app and no middleware is to be seen then.
+
+
+def patch_send(owner: Any, name: str, seen: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the method *name* of *owner*, an ASGI app, show what it sends; as an agent does, with the names kept."""
+    original = getattr(owner, name)
+
+    @functools.wraps(original)
+    async def patched(self: Any, scope: Any, receive: Any, send: Any) -> None:
+        async def traced_send(message: Any) -> None:
+            seen.append(message.get("body", b""))
+            await send(message)
+
+        await original(self, scope, receive, traced_send)
+
+    monkeypatch.setattr(owner, name, patched)
+
+
+@on_each_protocol
+@pytest.mark.parametrize("promise", ON_EACH_PROTOCOL, ids=lambda promise: promise.__name__)
+async def test_behind_a_patched_quart(
+    promise: Callable[[Wrap, Http, dict[str, str]], Awaitable[None]],
+    http: Http,
+    tls: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    patch_send(Quart, "__call__", [], monkeypatch)
+    await promise(lambda app: app, http, tls)
+
+
+@pytest.mark.parametrize("promise", ON_ONE, ids=lambda promise: promise.__name__)
+async def test_behind_a_patched_quart_too(
+    promise: Callable[[Wrap], Awaitable[None]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patch_send(Quart, "__call__", [], monkeypatch)
+    await promise(lambda app: app)
+
+
+@pytest.mark.parametrize("patched", ["Quart.__call__", "Quart.asgi_app", "HTTPStream.app_send"])
+async def test_who_patches_sees_every_byte(patched: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chunk that is written to the socket at once passes nobody by."""
+    seen: list[bytes] = []
+    if patched == "HTTPStream.app_send":
+        original = HTTPStream.app_send
+
+        @functools.wraps(original)
+        async def traced(self: HTTPStream, message: Any) -> None:
+            seen.append((message or {}).get("body", b""))
+            await original(self, message)
+
+        monkeypatch.setattr(HTTPStream, "app_send", traced)
+    else:
+        patch_send(Quart, patched.removeprefix("Quart."), seen, monkeypatch)
+    app, _ = make_app()
+    async with serving(app) as server:
+        async with reading(server, "http1", f"{PREFIX}/ticks") as reader:
+            await reader.until(b"data: 5\n\n")
+        assert b"data: 5\n\n" in b"".join(seen)
+        seen.clear()
+        body = await call(server, f"{PREFIX}/words", body=b'{"prompt":"a b"}')
+        assert b"".join(seen) == body
