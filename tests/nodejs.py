@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -23,11 +24,13 @@ def node() -> str:
         if os.environ.get("CI"):
             pytest.fail("Node is missing, and nothing is left out in CI")
         pytest.skip("Node is missing: install nodejs and npm")
-    wanted = HERE / "package.json"
     installed = MODULES / ".installed"
-    if not installed.exists() or installed.read_bytes() != wanted.read_bytes():
-        subprocess.run([npm, "install", "--silent"], cwd=HERE, check=True, timeout=300)
-        installed.write_bytes(wanted.read_bytes())
+    with (HERE / "package.json").open("rb") as package:
+        fcntl.flock(package, fcntl.LOCK_EX)  # tests in other processes need the packages, too
+        wanted = package.read()
+        if not installed.exists() or installed.read_bytes() != wanted:
+            subprocess.run([npm, "install", "--silent"], cwd=HERE, check=True, timeout=300)
+            installed.write_bytes(wanted)
     return executable
 
 
@@ -41,10 +44,11 @@ def vue_module(package: str = "vue") -> Path:
 def react_module(react: str = "react", react_dom: str = "react-dom") -> Path:
     """Give React as a module for browsers, the one that warns of what is done wrong."""
     node()
-    made = MODULES / f".{react}.js"
+    made, unfinished = MODULES / f".{react}.js", MODULES / f".{react}-{os.getpid()}.js"
     define = '--define:process.env.NODE_ENV="development"'
     aliases = (f"--alias:react={react}", f"--alias:react-dom={react_dom}")
-    options = ("--bundle", "--format=esm", define, *aliases, "--log-level=warning", f"--outfile={made}")
+    options = ("--bundle", "--format=esm", define, *aliases, "--log-level=warning", f"--outfile={unfinished}")
     command: list[str | Path] = [MODULES / ".bin" / "esbuild", REACT, *options]
     subprocess.run(command, check=True, timeout=60, env={**os.environ, "NODE_PATH": str(MODULES)})
+    unfinished.replace(made)  # whole at once: a server of another process may be reading it
     return made

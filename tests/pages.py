@@ -23,7 +23,8 @@ from quart_trio import QuartTrio
 from tests.apps import DEFAULTS, PREFIX, Journal, Prompt, Token, make_app
 from tests.nodejs import react_module, vue_module
 from tests.servers import DEADLINE_S, Server, serving
-from trio_streamact import Limits, Stream, StreamActions, stream_ended
+from trio_streamact import Limits, Stream, stream_ended
+from trio_streamact.extension import all_of
 
 MODULES: dict[str, Callable[[], Path]] = {
     "vue.js": vue_module,
@@ -73,7 +74,7 @@ class Site:
 def make_site(limits: Limits = DEFAULTS) -> tuple[QuartTrio, Journal]:
     """Make the app of ``tests.apps``, with the pages and with what only they ask for."""
     app, journal = make_app(limits)
-    actions: StreamActions = app.extensions["trio_streamact"]
+    [actions] = all_of(app)
 
     @actions.post("/paced")
     async def paced(input: Prompt, stream: Stream[Token]) -> None:

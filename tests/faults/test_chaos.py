@@ -41,7 +41,7 @@ from trio_streamact.body import StreamBody
 from trio_streamact.serving import Exchange
 from trio_streamact.stream import FrameChannel
 
-CHAOS_S = float(os.environ.get("CHAOS_S", "16"))
+CHAOS_S = float(os.environ.get("CHAOS_S", "8"))
 """How long the chaos lasts in all, warming up and cleaning up not counted; the restarts get half of it."""
 
 SEED = int(os.environ.get("CHAOS_SEED", "1"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
 import subprocess
@@ -15,7 +16,7 @@ import trio
 from hypercorn.protocol.h11 import H11Protocol
 
 from tests.apps import PREFIX, make_app
-from tests.servers import RawClient, serving, tasks_at_rest, tasks_down_to
+from tests.servers import Server, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Limits
 
 STRAY = [b"\r\n", b"GET /plain HTTP/1.1\r\nHost: test\r\n\r\n", b"garbage"]
@@ -25,7 +26,8 @@ def descriptors() -> int:
     return psutil.Process().num_fds()
 
 
-async def leave_after_stray_bytes(client: RawClient, stray: bytes, reset: bool) -> None:
+async def leave_after_stray_bytes(server: Server, stray: bytes, reset: bool) -> None:
+    client = await server.connect()
     await client.request(f"{PREFIX}/idle")
     await client.stream.send_all(stray)
     await client.read_until(b":\n\n")
@@ -33,6 +35,12 @@ async def leave_after_stray_bytes(client: RawClient, stray: bytes, reset: bool) 
         await client.reset()
     else:
         await client.stream.aclose()
+
+
+async def ten_leave_after_stray_bytes(server: Server, stray: bytes, reset: bool) -> None:
+    async with trio.open_nursery() as nursery:
+        for _ in range(10):
+            nursery.start_soon(leave_after_stray_bytes, server, stray, reset)
 
 
 @pytest.mark.parametrize("reset", [False, True], ids=["FIN", "RST"])
@@ -43,9 +51,7 @@ async def test_hazard_4_a_heartbeat_finds_clients_that_left_behind_stray_bytes_a
     app, journal = make_app(Limits(heartbeat_s=0.1))
     async with serving(app) as server:
         before, descriptors_before = await tasks_at_rest(), descriptors()
-        clients = [await server.connect() for _ in range(10)]
-        for client in clients:
-            await leave_after_stray_bytes(client, stray, reset)
+        await ten_leave_after_stray_bytes(server, stray, reset)
         with trio.fail_after(2):
             await journal.until(over=10)
         await tasks_down_to(before, within_s=2)
@@ -59,9 +65,7 @@ async def test_hazard_4_without_the_repair_the_connection_s_task_stays(monkeypat
     monkeypatch.setattr(H11Protocol, "handle", original)
     async with serving(app) as server:
         before = await tasks_at_rest()
-        clients = [await server.connect() for _ in range(10)]
-        for client in clients:
-            await leave_after_stray_bytes(client, b"\r\n", reset=False)
+        await ten_leave_after_stray_bytes(server, b"\r\n", reset=False)
         await journal.until(over=10)
         with pytest.raises(trio.TooSlowError):
             await tasks_down_to(before + 9, within_s=0.5)
@@ -83,7 +87,7 @@ async def test_pipelining_still_works_with_the_repair() -> None:
 
 CLIENT_HOST = """
 import socket, sys, time
-client = socket.create_connection(("10.207.0.1", int(sys.argv[1])), timeout=20)
+client = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20)
 client.sendall(b"POST {path} HTTP/1.1\\r\\nHost: test\\r\\nContent-Length: 0\\r\\n\\r\\n")
 received = b""
 while b":" not in received.partition(b"\\r\\n\\r\\n")[2]:
@@ -94,13 +98,16 @@ time.sleep(60)
 
 
 @contextmanager
-def another_host() -> Iterator[tuple[list[str], list[str]]]:
-    """Make a network namespace with a wire to us, who are 10.207.0.1 there.
+def another_host() -> Iterator[tuple[str, list[str], list[str]]]:
+    """Make a network namespace with a wire to this host.
 
-    Gives what stands before a command that runs in it, and the command that cuts the wire.
+    Gives this host's address there, what stands before a command that runs in it, and the command that cuts the wire.
     """
     name = f"streamact{os.getpid()}"
     ours, theirs = f"sa{os.getpid()}a"[:15], f"sa{os.getpid()}b"[:15]
+    # Of the addresses for measurements, a network for each process: another gate may run on this host.
+    network = ipaddress.ip_address("198.18.0.0") + os.getpid() % 2**15 * 4
+    our_address, their_address = str(network + 1), str(network + 2)
     ip = shutil.which("ip") or "/sbin/ip"
 
     def run(*arguments: str) -> None:
@@ -114,11 +121,11 @@ def another_host() -> Iterator[tuple[list[str], list[str]]]:
         pytest.skip(f"this machine makes no network namespaces: {error}")
     try:
         run("link", "add", ours, "type", "veth", "peer", "name", theirs, "netns", name)
-        run("addr", "add", "10.207.0.1/24", "dev", ours)
+        run("addr", "add", f"{our_address}/30", "dev", ours)
         run("link", "set", ours, "up")
-        run("-n", name, "addr", "add", "10.207.0.2/24", "dev", theirs)
+        run("-n", name, "addr", "add", f"{their_address}/30", "dev", theirs)
         run("-n", name, "link", "set", theirs, "up")
-        yield [ip, "netns", "exec", name], [ip, "-n", name, "link", "set", theirs, "down"]
+        yield our_address, [ip, "netns", "exec", name], [ip, "-n", name, "link", "set", theirs, "down"]
     finally:
         subprocess.run([ip, "link", "del", ours], check=False, capture_output=True, timeout=10)
         subprocess.run([ip, "netns", "del", name], check=False, capture_output=True, timeout=10)
@@ -126,11 +133,11 @@ def another_host() -> Iterator[tuple[list[str], list[str]]]:
 
 async def test_a_peer_that_vanishes_is_found_by_heartbeat_and_stall() -> None:
     app, journal = make_app(Limits(heartbeat_s=0.3, stall_s=1))
-    with another_host() as (in_namespace, cut_the_wire):
-        async with serving(app, bind=["10.207.0.1:0"]) as server:
+    with another_host() as (address, in_namespace, cut_the_wire):
+        async with serving(app, bind=[f"{address}:0"]) as server:
             before = await tasks_at_rest()
             script = CLIENT_HOST.format(path=f"{PREFIX}/idle")
-            command = [*in_namespace, sys.executable, "-c", script, str(server.port)]
+            command = [*in_namespace, sys.executable, "-c", script, server.host, str(server.port)]
             process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
             try:
                 assert process.stdout is not None

@@ -20,6 +20,7 @@ from tests.browsers import DESK, open_browser, open_page
 from tests.nodejs import node
 from tests.servers import Server, serving
 from trio_streamact import Stream, StreamActions
+from trio_streamact.extension import all_of
 
 FILES = {
     "actions.js": "text/javascript; charset=utf-8",
@@ -135,7 +136,7 @@ async def test_each_app_has_its_own_actions_and_those_that_it_shares() -> None:
 
 async def test_a_route_of_the_user_s_own_wins() -> None:
     app, _ = make_app()
-    actions: StreamActions = app.extensions["trio_streamact"]
+    [actions] = all_of(app)
 
     @app.get(f"{PREFIX}/_client/vue.js")
     async def own() -> Response:
@@ -225,7 +226,7 @@ console.log(JSON.stringify({ words, item, frozen, body: await response.text() })
 @pytest.mark.node
 async def test_node_imports_the_references_and_calls_what_they_name() -> None:
     app, _ = make_app()
-    actions: StreamActions = app.extensions["trio_streamact"]
+    [actions] = all_of(app)
 
     @actions.get("/items/<int:id>")
     async def item(stream: Stream[int]) -> None: ...

@@ -21,6 +21,7 @@ from tests.demos import running_demo
 from tests.servers import Server, serving
 from trio_streamact import StreamActions, StreamReport, stream_ended
 from trio_streamact.client import ActionError, StreamActionReference, open_stream_action, use_stream_action
+from trio_streamact.extension import all_of
 
 RELAYED = "/api/_actions/relayed-chat"
 
@@ -174,6 +175,6 @@ async def test_it_runs_as_its_docstring_says(monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_without_another_service_it_asks_the_server_that_it_runs_on() -> None:
     app = create_app()
-    app.extensions["trio_streamact"].post("/relayed-chat-of-a-test")(relay.relayed_chat)
+    all_of(app)[0].post("/relayed-chat-of-a-test")(relay.relayed_chat)
     async with serving(app) as server, open_stream_action(f"{server.url}{RELAYED}-of-a-test", Prompt("Hi")) as words:
         assert "".join([word["text"] async for word in words]) == answer_to("Hi")

@@ -18,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import strategies
+from tests.ids import shown
 from trio_streamact import InvalidInput
 from trio_streamact.inputs import input_schema
 from trio_streamact.wire import encode_chunk
@@ -117,7 +118,7 @@ def made_or_refused(declared: Any, raw: Any) -> tuple[Any, dict[str, list[str]]]
         return None, error.field_errors
 
 
-@pytest.mark.parametrize("declared", DECLARED, ids=str)
+@pytest.mark.parametrize("declared", DECLARED, ids=shown)
 @given(raw=near_misses())
 def test_any_json_value_makes_what_was_declared_or_an_error_by_field(declared: Any, raw: Any) -> None:
     made, errors = made_or_refused(declared, raw)
@@ -129,7 +130,7 @@ def test_any_json_value_makes_what_was_declared_or_an_error_by_field(declared: A
         assert isinstance(made, bool) == isinstance(raw, bool)
 
 
-@pytest.mark.parametrize("declared", DECLARED, ids=str)
+@pytest.mark.parametrize("declared", DECLARED, ids=shown)
 @given(raw=strategies.queries(NAMES))
 def test_any_query_makes_what_was_declared_or_an_error_by_field(declared: Any, raw: dict[str, Any]) -> None:
     made, errors = made_or_refused(declared, raw)

@@ -19,6 +19,7 @@ import pydantic
 import pytest
 
 from tests.apps import Prompt, Token
+from tests.ids import shown
 from tests.vectors import Run, runs
 from trio_streamact import InvalidInput, Stream, define_stream_action
 from trio_streamact.client import (
@@ -185,7 +186,7 @@ ROUND_TRIPS: list[tuple[Any, Any]] = [
 ]
 
 
-@pytest.mark.parametrize(("declared", "chunk"), ROUND_TRIPS, ids=str)
+@pytest.mark.parametrize(("declared", "chunk"), ROUND_TRIPS, ids=shown)
 def test_what_a_handler_sends_is_what_a_client_gets(declared: Any, chunk: Any) -> None:
     [got], ending = read([encode_chunk(chunk)], declared)
 
@@ -276,7 +277,7 @@ def test_an_error_is_the_server_s_to_the_last_member(dialect: Any) -> None:
 # Inputs to requests
 
 
-@pytest.mark.parametrize(("declared", "value"), ROUND_TRIPS, ids=str)
+@pytest.mark.parametrize(("declared", "value"), ROUND_TRIPS, ids=shown)
 def test_an_input_is_encoded_as_a_chunk_is(declared: Any, value: Any) -> None:
     body = outgoing("/x", "POST", value).body
 

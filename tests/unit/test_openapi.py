@@ -40,6 +40,7 @@ from tests.described import (
     action_of,
     validator,
 )
+from tests.ids import shown
 from trio_streamact import ActionError, InvalidInput, Stream, StreamActions
 from trio_streamact.decoder import EventDecoder
 from trio_streamact.inputs import input_schema
@@ -49,7 +50,7 @@ from trio_streamact.wire import Dialect, encode_chunk
 # JSON Schema against what really is on the wire
 
 
-@pytest.mark.parametrize(("declared", "chunk", "wrong"), CHUNKS, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("declared", "chunk", "wrong"), CHUNKS, ids=shown)
 def test_an_encoded_chunk_is_what_its_schema_says(declared: Any, chunk: Any, wrong: Any) -> None:
     schema = validator(chunk=declared)
 
@@ -120,7 +121,7 @@ RAW: list[Any] = [
         *(Prompt, Point, Options, LateOptions, Pair, Tree[int], Tree[str], Names, Renamed, User, Page[int], Checked),
         *(Wrapped[Token], Odd, Sparse, pydantic.TypeAdapter(list[int]), UserId, Token | None, list[Token]),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_the_schema_of_an_input_takes_what_the_action_takes(declared: Any) -> None:
     described, taken = validator(input=declared), input_schema(declared)

@@ -50,6 +50,7 @@ from tests.described import (
     routes_of,
     type_in_typescript,
 )
+from tests.ids import shown
 from trio_streamact import Stream, StreamActions, define_stream_action
 from trio_streamact.extension import routes_of as routes_of_app
 from trio_streamact.references import NameCollisionError, describe, javascript, typescript
@@ -367,7 +368,7 @@ def test_the_same_actions_are_always_written_the_same() -> None:
         (Json, "Json"),
         (pydantic.TypeAdapter(list[int]), "unknown"),  # no type of values
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_chunk_of_each_type_has_its_type_in_typescript(declared: Any, written: str) -> None:
     assert type_in_typescript(chunk=declared) == written
@@ -382,7 +383,7 @@ def test_a_chunk_of_each_type_has_its_type_in_typescript(declared: Any, written:
         (Prompt | None, "Prompt | null"),
         (int | str, "number | string"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_an_input_of_each_type_has_its_type_in_typescript(declared: Any, written: str) -> None:
     assert type_in_typescript(input=declared) == written
