@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import trio
 import trio.testing
 
 from trio_streamact import Limits, Stream
-from trio_streamact.stream import FrameChannel
+from trio_streamact.stream import GATHER_S, FrameChannel
 
 DONE = b"done"
 
 
-def test_it_takes_as_many_frames_as_it_may() -> None:
+async def test_it_takes_as_many_frames_as_it_may() -> None:
     channel = FrameChannel(Limits(buffer_chunks=2))
     assert [channel.put_nowait(b"x") for _ in range(3)] == [True, True, False]
 
 
-def test_it_takes_as_many_bytes_as_it_may_and_one_frame_always() -> None:
+async def test_it_takes_as_many_bytes_as_it_may_and_one_frame_always() -> None:
     channel = FrameChannel(Limits(buffer_bytes=10))
     assert channel.put_nowait(b"x" * 100)
     assert not channel.put_nowait(b"x")
@@ -25,7 +27,7 @@ def test_it_takes_as_many_bytes_as_it_may_and_one_frame_always() -> None:
     assert [channel.put_nowait(b"x" * 5) for _ in range(3)] == [True, True, False]
 
 
-def test_take_gives_all_that_waits_up_to_its_bound_and_at_least_one() -> None:
+async def test_take_gives_all_that_waits_up_to_its_bound_and_at_least_one() -> None:
     channel = FrameChannel(Limits())
     for frame in (b"aaaa", b"bb", b"c", b"dd"):
         channel.put_nowait(frame)
@@ -74,7 +76,7 @@ async def test_a_sender_that_does_something_else_is_not_waited_for(autojump_cloc
         assert await channel.gather(100) == [b"c"]
 
 
-def test_the_last_frame_has_room_always_and_comes_last() -> None:
+async def test_the_last_frame_has_room_always_and_comes_last() -> None:
     channel = FrameChannel(Limits(buffer_chunks=1))
     channel.put_nowait(b"x")
     assert channel.end(DONE)
@@ -83,14 +85,14 @@ def test_the_last_frame_has_room_always_and_comes_last() -> None:
     assert (channel.ends_with(first), channel.ends_with(last)) == (False, True)
 
 
-def test_only_the_first_end_counts() -> None:
+async def test_only_the_first_end_counts() -> None:
     channel = FrameChannel(Limits())
     assert channel.end(DONE)
     assert not channel.end(b"error")
     assert channel.take(100) == [DONE]
 
 
-def test_closed_without_a_last_frame_it_gives_nothing_and_no_last() -> None:
+async def test_closed_without_a_last_frame_it_gives_nothing_and_no_last() -> None:
     channel = FrameChannel(Limits())
     with channel:
         pass
@@ -99,12 +101,95 @@ def test_closed_without_a_last_frame_it_gives_nothing_and_no_last() -> None:
     assert not channel.ends_with(channel.take(100))
 
 
-def test_a_frame_that_equals_the_last_one_is_not_it() -> None:
+async def test_a_frame_that_equals_the_last_one_is_not_it() -> None:
     channel = FrameChannel(Limits())
     channel.put_nowait(b"".join([b"do", b"ne"]))
-    frames = channel.take(100)
-    assert frames == [DONE]
-    assert not channel.ends_with(frames)
+    channel.end(DONE)
+    first, last = channel.take(1), channel.take(1)
+    assert first == last == [DONE]
+    assert (channel.ends_with(first), channel.ends_with(last)) == (False, True)
+
+
+async def test_a_sender_that_works_on_frames_which_nobody_reads_owes_others_a_turn(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    channel = FrameChannel(Limits())
+
+    def put_after(work_s: float) -> bool:
+        autojump_clock.jump(work_s)
+        channel.put_nowait(b"x")
+        return channel.owes_turn
+
+    assert [put_after(GATHER_S), put_after(GATHER_S / 2), put_after(GATHER_S)] == [False, False, True]
+    await channel.let_others_run()
+    assert not channel.owes_turn
+    channel.take(100)
+    assert [put_after(GATHER_S), put_after(GATHER_S / 2)] == [False, False], "what was put before is read"
+
+
+async def test_what_is_read_in_a_turn_that_was_owed_pays_for_that_turn_alone(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Its sender works as before, so the next frame would wait for the one behind it."""
+    channel = FrameChannel(Limits())
+
+    async def read() -> None:
+        channel.take(100)
+
+    async def send() -> None:
+        channel.put_nowait(b"x")
+        for _ in range(10):  # trio runs what is ready in any order
+            autojump_clock.jump(GATHER_S)
+            channel.put_nowait(b"x")
+            assert channel.owes_turn
+            nursery.start_soon(read)
+            await channel.let_others_run()
+            assert not channel.has_frames
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+
+
+async def test_a_sender_whose_frames_are_read_at_once_owes_nothing(autojump_clock: trio.testing.MockClock) -> None:
+    channel = FrameChannel(Limits())
+
+    def read() -> None:
+        channel.take(100)
+
+    channel.on_readable = read
+    for _ in range(3):
+        channel.put_nowait(b"x")
+        assert not channel.owes_turn
+        autojump_clock.jump(GATHER_S)
+
+
+async def test_a_send_that_is_cancelled_while_others_run_has_sent(autojump_clock: trio.testing.MockClock) -> None:
+    channel = FrameChannel(Limits())
+    stream: Stream[int] = Stream(channel, DONE)
+    await stream.send(1)
+    autojump_clock.jump(GATHER_S)
+
+    async def cancel() -> None:
+        scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            nursery.start_soon(cancel)
+            await stream.send(2)
+            assert scope.cancel_called, "nobody else has run"
+    assert not scope.cancelled_caught
+    assert channel.take(100) == [b"data: 1\n\n", b"data: 2\n\n"]
+
+
+async def test_only_the_clock_of_the_run_says_how_long_a_sender_has_worked(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    """Else a hiccup of the machine would decide over how a test's chunks leave."""
+    channel = FrameChannel(Limits())
+    channel.put_nowait(b"x")
+    time.sleep(2 * GATHER_S)  # noqa: ASYNC251 - the hiccup
+    channel.put_nowait(b"x")
+    assert not channel.owes_turn
 
 
 async def test_closing_wakes_who_waits(autojump_clock: trio.testing.MockClock) -> None:
