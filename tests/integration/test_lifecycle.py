@@ -92,7 +92,7 @@ async def test_the_head_is_there_before_the_first_chunk_and_says_what_proxies_mu
         head = (await client.read_until(b"\r\n\r\n")).decode().lower()
         await journal.until(started=1)
         lines = head.split("\r\n")
-        assert "content-type: text/event-stream" in lines
+        assert "content-type: text/event-stream; charset=utf-8" in lines
         assert "x-accel-buffering: no" in lines
         assert "transfer-encoding: chunked" in lines
         (cache,) = [line for line in lines if line.startswith("cache-control:")]
