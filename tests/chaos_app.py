@@ -11,6 +11,7 @@ from typing import Any, Self
 from uuid import uuid4
 
 import attrs
+import pydantic
 import trio
 from attrs import define, field
 from quart_trio import QuartTrio
@@ -99,6 +100,14 @@ def make_app(limits: Limits = LIMITS) -> tuple[QuartTrio, Books]:
     @actions.route("/count", methods=["GET", "POST"])
     async def count(input: Wish, stream: Stream[Any]) -> None:
         with books:
+            await send_all(input, stream)
+
+    @actions.post("/own-class")
+    async def own_class(input: Wish, stream: Stream[Any]) -> None:
+        """Send a chunk of a class that is made for this request, and others after it for as long as is wished."""
+        with books:
+            await stream.send(pydantic.create_model("Row", x=(int, ...))(x=1))
+            await stream.send(attrs.make_class("Row", {"x": attrs.field(type=int)})(1))
             await send_all(input, stream)
 
     @actions.post("/flood")
