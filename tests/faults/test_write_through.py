@@ -28,7 +28,7 @@ from tests.servers import RawClient, body_of, call, repaired_writes, serving
 from trio_streamact import Limits, Stream, StreamActions, StreamReport, stream_ended
 from trio_streamact.serving import writes
 from trio_streamact.serving.keep_alive import IdleTimer
-from trio_streamact.serving.pipelining import _ClosedConnection
+from trio_streamact.serving.pipelining import ClosedConnection
 
 DONE = b'data: {"__actions_done":true}\n\n'
 
@@ -497,7 +497,7 @@ async def three_chunks(stream: Stream[Any]) -> None:
 
 async def test_a_stream_leaves_no_garbage() -> None:
     """What circles of references hold, the collector frees: with pauses, in between which memory grows."""
-    of_connections = {IdleTimer, _ClosedConnection}  # which hypercorn leaves to the collector, whole
+    of_connections = {IdleTimer, ClosedConnection}  # which hypercorn leaves to the collector, whole
     async with serving(Lab().serves(three_chunks)) as server:
         for leave in (partial(call, server, "/it"), partial(ask_and_leave, server), partial(be_refused, server)):
             await leave()

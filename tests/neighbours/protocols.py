@@ -91,16 +91,21 @@ async def reading(
             yield Reader1(client)
 
 
-@asynccontextmanager
-async def reading_nothing(server: Server, http: Http, path: str) -> AsyncIterator[Callable[[str], Awaitable[None]]]:
-    """Request *path*, with the widest windows on HTTP/2, and read nothing at all.
+@attrs.frozen
+class Unread:
+    """A connection of which nothing is read, and how to request another path on it."""
 
-    What is yielded requests another path on the same connection.
-    """
+    stream: trio.SocketStream
+    request: Callable[[str], Awaitable[None]]
+
+
+@asynccontextmanager
+async def reading_nothing(server: Server, http: Http, path: str) -> AsyncIterator[Unread]:
+    """Request *path*, with the widest windows on HTTP/2, and read nothing at all."""
     async with RawClient(await _connect(server, http)) as client:
         if http != "http2":
             await client.request(path)
-            yield client.request
+            yield Unread(client.stream, client.request)
             return
         state = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
         state.initiate_connection()
@@ -113,7 +118,7 @@ async def reading_nothing(server: Server, http: Http, path: str) -> AsyncIterato
             await client.stream.send_all(state.data_to_send())
 
         await request(path)
-        yield request
+        yield Unread(client.stream, request)
 
 
 async def _connect(server: Server, http: Http) -> trio.SocketStream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -17,7 +18,7 @@ from hypercorn.middleware.dispatcher import TrioDispatcherMiddleware
 from hypercorn.protocol.http_stream import HTTPStream
 from quart import Quart
 
-from tests.apps import PREFIX, make_app
+from tests.apps import PREFIX, Journal, make_app
 from tests.neighbours.promises import GRACEFUL_S, ON_EACH_PROTOCOL, ON_ONE, STALL_S, Wrap, settings_for
 from tests.neighbours.protocols import Http, on_each_protocol, reading, reading_nothing
 from tests.servers import call, serving, tasks_at_rest, tasks_down_to
@@ -121,34 +122,40 @@ async def test_behind_a_wrapper_too(promise: Callable[[Wrap], Awaitable[None]], 
 # A wrapper that takes all that it is given: nothing is being sent when a write is stuck, and the app may be over.
 
 
-def app_with_much_to_say(goes_on: bool, stall_s: float) -> tuple[App, trio.Event]:
-    """An app, and when its handler has sent everything."""
-    app, _ = make_app()
-    sent = trio.Event()
+def app_with_much_to_say(goes_on: bool, stall_s: float) -> tuple[Any, Journal]:
+    """An app with an action of which the kernel takes a part, and the journal of its handlers."""
+    app, journal = make_app()
     actions = StreamActions(app, url_prefix="", limits=Limits(stall_s=stall_s))
 
     @actions.post("/much")
     async def much(stream: Stream[str]) -> None:
-        for _ in range(300):
-            await stream.send("x" * 60_000)
-        sent.set()
-        while goes_on:
-            await stream.send("x")
-            await trio.sleep(STALL_S / 10)
+        with journal:
+            for _ in range(300):
+                await stream.send("x" * 60_000)
+            while goes_on:
+                await stream.send("x")
+                await trio.sleep(STALL_S / 10)
 
-    return from_a_task(math.inf)(app), sent
+    return app, journal
+
+
+async def stuck(journal: Journal) -> None:
+    """Wait until a handler has begun, and until nothing moves any more but its small chunks."""
+    await journal.until(started=1)
+    await trio.testing.wait_all_tasks_blocked(cushion=STALL_S / 20)
 
 
 @on_each_protocol
 @pytest.mark.parametrize("goes_on", [True, False], ids=["the handler goes on", "the handler has returned"])
 async def test_a_write_that_is_stuck_in_a_task_of_the_wrapper_is_seen(
-    goes_on: bool, http: Http, tls: dict[str, str]
+    goes_on: bool, http: Http, tls: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app, sent = app_with_much_to_say(goes_on, STALL_S)
-    async with serving(app, **settings_for(http, tls)) as server:
+    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)  # by which Linux would end it, a little later
+    app, journal = app_with_much_to_say(goes_on, STALL_S)
+    async with serving(from_a_task(math.inf)(app), **settings_for(http, tls)) as server:
         before = await tasks_at_rest()
         async with reading_nothing(server, http, "/much"):
-            await sent.wait()
+            await stuck(journal)
             await tasks_down_to(before, within_s=STALL_S + 4)
 
 
@@ -157,15 +164,63 @@ async def test_a_write_that_is_stuck_in_a_task_of_the_wrapper_is_seen(
 async def test_a_write_that_is_stuck_in_a_task_of_the_wrapper_does_not_hold_up_the_exit(
     goes_on: bool, http: Http, tls: dict[str, str]
 ) -> None:
-    app, sent = app_with_much_to_say(goes_on, 60)
+    app, journal = app_with_much_to_say(goes_on, 60)
     async with AsyncExitStack() as clients:
-        async with serving(app, **settings_for(http, tls)) as server:
+        async with serving(from_a_task(math.inf)(app), **settings_for(http, tls)) as server:
             await clients.enter_async_context(reading_nothing(server, http, "/much"))
-            await sent.wait()
-            await trio.testing.wait_all_tasks_blocked(cushion=0.01)
+            await stuck(journal)
             server.stop()
             stopped_at = trio.current_time()
         assert trio.current_time() - stopped_at < GRACEFUL_S + 1
+
+
+@pytest.mark.parametrize("http", ["http1", "http2"])
+@pytest.mark.parametrize("goes_on", [True, False], ids=["the handler goes on", "the handler has returned"])
+@pytest.mark.parametrize("wrap", [lambda app: app, closure, from_a_task(math.inf)], ids=["bare", "closure", "task"])
+async def test_a_stalled_client_that_closes_its_half_does_not_hold_up_the_exit(
+    wrap: Wrap, goes_on: bool, http: Http
+) -> None:
+    app, journal = app_with_much_to_say(goes_on, 60)
+    async with AsyncExitStack() as clients:
+        async with serving(wrap(app), graceful_timeout=GRACEFUL_S) as server:
+            connection = await clients.enter_async_context(reading_nothing(server, http, "/much"))
+            await stuck(journal)
+            await connection.stream.send_eof()
+            await journal.until(over=1)
+            server.stop()
+            stopped_at = trio.current_time()
+        assert trio.current_time() - stopped_at < GRACEFUL_S + 1
+
+
+async def test_middleware_may_end_the_response_that_an_app_has_begun() -> None:
+    """What the app has sent and the server has kept, to send it with what follows, is not lost."""
+    app, journal = make_app()
+
+    def limited(app: App) -> App:
+        async def outside(scope: Any, receive: Any, send: Any) -> None:
+            begun = trio.Event()
+
+            async def traced_send(message: Any) -> None:
+                await send(message)
+                begun.set()
+
+            async def limit(scope: trio.CancelScope) -> None:
+                await begun.wait()
+                scope.cancel()
+
+            if scope["type"] != "http":
+                await app(scope, receive, send)
+                return
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(limit, nursery.cancel_scope)
+                await app(scope, receive, traced_send)
+            await send({"type": "http.response.body", "body": b"too late"})
+
+        return outside
+
+    async with serving(limited(app)) as server:
+        assert await call(server, f"{PREFIX}/idle") == b"too late"
+        await journal.until(started=0)
 
 
 async def test_a_head_that_is_stuck_in_a_task_of_the_wrapper_is_seen() -> None:
@@ -178,10 +233,10 @@ async def test_a_head_that_is_stuck_in_a_task_of_the_wrapper_is_seen() -> None:
 
     async with (
         serving(from_a_task(math.inf)(app)) as server,
-        reading_nothing(server, "http2", "/download") as request,
+        reading_nothing(server, "http2", "/download") as connection,
     ):
         await trio.testing.wait_all_tasks_blocked(cushion=0.05)
-        await request(f"{PREFIX}/idle")
+        await connection.request(f"{PREFIX}/idle")
         with trio.fail_after(STALL_S + 3):
             await journal.until(started=1, reports=1)
     assert journal.reports[0].outcome == "stalled"

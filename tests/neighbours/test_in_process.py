@@ -58,10 +58,37 @@ async def by_copied_scope(inner: Any, path: str, **options: Any) -> bytes:
     return b"".join(body)
 
 
+def bare(app: Any) -> Any:
+    return app
+
+
+def buffered(app: Any) -> Any:
+    """Sends nothing until the app is over, so that the server knows of no response meanwhile."""
+
+    async def outside(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        messages: list[Any] = []
+
+        async def keep(message: Any) -> None:
+            messages.append(message)
+
+        await app(scope, receive, keep)
+        for message in messages:
+            await send(message)
+
+    return outside
+
+
 @pytest.mark.parametrize("call_inner", [by_client, by_copied_scope])
 @pytest.mark.parametrize("multiplexed", [False, True], ids=["http1", "http2"])
+@pytest.mark.parametrize("wrap", [bare, buffered])
 async def test_a_handler_may_call_an_app_with_streams(
-    call_inner: Callable[..., Awaitable[bytes]], multiplexed: bool, caplog: pytest.LogCaptureFixture
+    wrap: Callable[[Any], Any],
+    call_inner: Callable[..., Awaitable[bytes]],
+    multiplexed: bool,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     inner = make_inner()
     outer, _ = make_app()
@@ -76,7 +103,7 @@ async def test_a_handler_may_call_an_app_with_streams(
         answers.append(await call_inner(inner, f"{PREFIX}/words", content=b'{"prompt":"a b"}', headers=headers))
         await stream.send("after")
 
-    async with serving(outer) as server:
+    async with serving(wrap(outer)) as server:
         if multiplexed:
             async with http2(server) as client:
                 # The length is the inner request's too, where the scope is copied.

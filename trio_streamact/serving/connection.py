@@ -20,6 +20,7 @@ from hypercorn.protocol.http_stream import ASGIHTTPState
 from .asgi import Send
 from .http2 import rest_if_idle
 from .http_streams import is_own_send
+from .pipelining import ClosedConnection
 from .writes import Writes
 
 _TCP_INFO_BYTES_ACKED = struct.Struct("=120xQ")  # `tcpi_bytes_acked`, Linux 4.1 and later
@@ -68,6 +69,13 @@ class Connection:
     def is_over(self) -> bool:
         """Whether hypercorn has closed the exchange; it drops what is still sent, without a word."""
         return bool(self._http.closed)
+
+    @property
+    def is_closed(self) -> bool:
+        """Return True if the client has closed the connection, or its half of it."""
+        if self.is_multiplexed:
+            return bool(self.protocol.closed)
+        return isinstance(self.protocol.connection, ClosedConnection)
 
     @property
     def has_head(self) -> bool:

@@ -171,10 +171,10 @@ class Exchange:
     def leave(self) -> None:
         """Leave the connection as it was to what comes next on it, and no circle of references for the collector.
 
-        If middleware outside has not sent everything yet, that happens when it has.
+        If the response is not over, since middleware outside has not sent everything, that happens when it is.
         """
         self._beat = None
-        if self.connection is None or self.is_over or self.connection.is_fed_by(self._send):
+        if self.connection is None or self.is_over:
             self._detach()
         else:
             if self._writes is not None:
@@ -189,8 +189,9 @@ class Exchange:
         try:
             while not (self.is_over or self.stalled):  # noqa: ASYNC110 - hypercorn has no event for it
                 await trio.sleep(REST_LOOK_S)
+            self._abort_if_stuck(self.connection is not None and self.connection.is_closed)
         except trio.Cancelled:
-            self._abort_if_stuck()
+            self._abort_if_stuck(True)
             raise
         finally:
             self._detach()
@@ -249,14 +250,15 @@ class Exchange:
             message = await self._receive()
         except trio.Cancelled:
             # The server gives up on this exchange, but a write that it shields would go on for ever.
-            self._abort_if_stuck()
+            self._abort_if_stuck(self._sending > 0)
             raise
         if message["type"] == "http.disconnect":
             if self._finished is not None and not self._finished.is_set():
                 with trio.move_on_after(FINISH_S):
                     await self._finished.wait()
-            if self.connection is not None and not self.connection.is_multiplexed:
-                self._abort_if_stuck()
+            is_written = self._finished is not None and self._finished.is_set()
+            if self.connection is not None:  # what comes next on it may be stuck, too
+                self._abort_if_stuck(self.connection.is_closed if self.connection.is_multiplexed else not is_written)
         return message
 
     async def look(self, now: float) -> float:
@@ -300,15 +302,10 @@ class Exchange:
     def _look_s(self) -> float:
         return min(1.0, self._stall_s / 8)
 
-    def _abort_if_stuck(self) -> None:
-        """Close the connection if a write for this exchange is stuck in it."""
-        connection = self.connection
-        if connection is None or not connection.is_stuck:
-            return
-        is_written = self._finished is not None and self._finished.is_set()  # what is stuck is another exchange's
-        is_shared = connection.is_multiplexed and not (self.worker is not None and self.worker.is_stopping)
-        if self._sending or not (is_written or is_shared):
-            connection.abort()
+    def _abort_if_stuck(self, is_for_nobody: bool) -> None:
+        """Close the connection if a write is stuck in it and *is_for_nobody*."""
+        if is_for_nobody and self.connection is not None and self.connection.is_stuck:
+            self.connection.abort()
 
     async def fail(self) -> None:
         """End the response for a client that would wait for ever.

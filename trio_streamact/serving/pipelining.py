@@ -25,7 +25,7 @@ def repair() -> None:
 
     async def close_and_wake(self: Any, event: Any) -> None:
         await handle(self, event)
-        self.connection = _ClosedConnection()
+        self.connection = ClosedConnection()
         await self.can_read.set()
 
     def handle_and_wake(self: Any, event: Any) -> Awaitable[None]:
@@ -37,7 +37,7 @@ def repair() -> None:
 
 
 @final
-class _ClosedConnection:
+class ClosedConnection:
     """Stands in for the h11 connection once it is gone: nothing comes, and what is sent is dropped."""
 
     their_state = h11.ERROR  # hypercorn drops what h11 refuses in this state
