@@ -22,6 +22,7 @@ ORDER = (
     "wire",
     "decoder",
     "inputs",
+    "multipart",
     "requests",
     "calls",
     "origins",
@@ -47,7 +48,7 @@ ORDER = (
 )
 
 ORDER_WITHIN = {
-    "inputs": ("declared", "texts", "messages", "foreign", "hooks", "strict", "schema"),
+    "inputs": ("declared", "costs", "texts", "messages", "foreign", "hooks", "strict", "schema"),
     "references": (
         "reference",
         "routes",
@@ -68,6 +69,7 @@ ORDER_WITHIN = {
 PURE = {"versions", "errors", "limits", "wire", "decoder", "inputs", "calls", "origins", "frames"}
 ALLOWED_IN = {
     "quart": {
+        "multipart",
         "requests",
         "rate_limits",
         "body",

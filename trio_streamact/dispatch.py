@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, final
 from weakref import WeakSet
 
+import trio
 from quart import Request, Response, current_app, request
 
 from .action import EXTENSION, AppActions, AppSettings, StreamAction
@@ -22,7 +23,7 @@ from .errors import (
     too_many_streams,
 )
 from .origins import refuse_cross_site
-from .requests import read_input
+from .requests import bounds_of, read_input
 from .serving import exchange_of, hold_contexts
 from .stream import Stream
 from .wrapping import Inner, WrappedRun, run_before
@@ -36,6 +37,10 @@ HEADERS: Mapping[str, str] = MappingProxyType(
 )
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 """With the charset: without it, readers that go by RFC 2616 take the text for ISO-8859-1, and break its lines."""
+
+
+IN_LOOP_BYTES = 32 * 1024
+"""A larger input is validated in a thread: other tasks get their turn meanwhile."""
 
 
 async def respond(action: StreamAction, route: dict[str, Any]) -> Response:
@@ -114,7 +119,13 @@ class _Call:
 
         async def read_and_go_on() -> None:
             if self._action.takes_input:
-                arguments["input"] = self._action._schema(await read_input(self._request, self._route))
+                limits = self.of_bodies.room.limits
+                raw = await read_input(self._request, self._route, limits)
+                validate = self._action._schema.bounded(raw.value, raw.size_bytes, bounds_of(limits))
+                if raw.size_bytes > IN_LOOP_BYTES:
+                    arguments["input"] = await trio.to_thread.run_sync(validate)
+                else:
+                    arguments["input"] = validate()
             await run_before(self._action._middleware, arguments, inner)
 
         await run_before(self._action._guards, arguments, read_and_go_on)

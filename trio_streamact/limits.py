@@ -50,6 +50,11 @@ class Limits:
         streams: Streams open at once in one worker, or None for any number. An action with limits of its own has
             this number to itself; all others share the app's.
         streams_per_client: The same for each client, as the app's ``client_key`` tells them apart.
+        input_bytes: The largest body, query or set of form fields that is read as an action's input. Files of a
+            multipart form are bounded by Quart's ``MAX_CONTENT_LENGTH`` instead.
+        input_values: Values in an input, objects and lists included.
+        input_depth: Levels of objects and lists in an input.
+        input_name_chars: The longest name of a member.
 
     Raises:
         ValueError: A limit is zero, negative or not a number.
@@ -66,3 +71,7 @@ class Limits:
     lifetime_s: float | None = attrs.field(default=None, validator=attrs.validators.optional(_positive_seconds))
     streams: int | None = attrs.field(default=None, validator=attrs.validators.optional(_positive_int))
     streams_per_client: int | None = attrs.field(default=None, validator=attrs.validators.optional(_positive_int))
+    input_bytes: int = attrs.field(default=1024 * 1024, validator=_positive_int)
+    input_values: int = attrs.field(default=10_000, validator=_positive_int)
+    input_depth: int = attrs.field(default=64, validator=_positive_int)
+    input_name_chars: int = attrs.field(default=256, validator=_positive_int)

@@ -2,97 +2,207 @@
 
 from __future__ import annotations
 
-import codecs
+import math
 import re
-from typing import Any
+from collections.abc import AsyncGenerator, Generator
+from contextlib import aclosing
+from typing import Any, Self, final
 from urllib.parse import parse_qsl
 from uuid import UUID
 
+import attrs
 import orjson
+import trio
 from quart import Request
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
-from werkzeug.sansio.multipart import Data, Epilogue, Field, File, MultipartDecoder, NeedData
 
 from .errors import InvalidInput, parse_error
-from .inputs import Text
+from .inputs import Bounds, Text, check_json
+from .limits import Limits
+from .multipart import MultipartReader, NotAForm
 
 MAX_PAIRS = 1000
 """How many names a query or a form may have; Quart's MAX_FORM_PARTS for multipart forms, by default the same."""
 
-# Python's own encodings, which no Content-Type means, and which were not made for strangers' bytes.
-_NO_CHARSETS = frozenset(
-    {"idna", "mbcs", "oem", "punycode", "raw-unicode-escape", "undefined", "unicode-escape", "utf-7"}
+_UTF8 = ("utf-8", "utf8")
+CHARSETS = frozenset(
+    [*_UTF8, "us-ascii", "ascii", "latin-1", "latin1"]
+    + [f"iso-8859-{part}" for part in (*range(1, 12), *range(13, 17))]
+    + [f"windows-{page}" for page in range(1250, 1259)]
+    + ["utf-16", "utf-16le", "utf-16be", "utf-16-le", "utf-16-be", "utf-32", "utf-32le", "utf-32be"]
+    + ["koi8-r", "koi8-u", "shift-jis", "euc-jp", "iso-2022-jp", "euc-kr", "gbk", "gb2312", "gb18030", "big5"]
 )
+"""The charsets of JSON and forms that are read."""
+
 _JSON_TYPE = re.compile(r"(application|text)/(json|[\w.-]+\+json)")
 _URLENCODED = ("application/x-www-form-urlencoded", "application/x-url-encoded")
 
 
-async def read_input(request: Request, route: dict[str, Any]) -> Any:
+@final
+@attrs.frozen
+class RawInput:
+    """What a client sent: raw values, and how many bytes they were."""
+
+    value: Any
+    size_bytes: int
+
+
+async def read_input(request: Request, route: dict[str, Any], limits: Limits) -> RawInput:
     """Read what the client sent: the query of a GET, else the form or the JSON of the body; *route* variables win.
 
+    Nothing of the body is kept but the files of a form, which are with the request.
+
     Raises:
-        ActionError: ``PARSE_ERROR``, it cannot be read.
-        InvalidInput: There are route variables, and a body that is no object to hold them.
+        ActionError: ``PARSE_ERROR``, it cannot be read, or is too large.
+        InvalidInput: It has too many values or levels, or there are route variables and a body that is no object.
     """
     if request.method in ("GET", "HEAD"):
-        raw = _pairs(request.query_string, "utf-8", "Invalid query string")
+        request.body = DroppedBody()  # type: ignore[assignment]  # a stand-in for Quart's own
+        query = request.query_string
+        if len(query) > limits.input_bytes:
+            raise parse_error("Query string is too large")
+        raw = RawInput(_pairs(query, "utf-8", "Invalid query string"), len(query))
     else:
-        raw = await _read_body(request)
+        try:
+            raw = await _read_body(request, limits)
+        except RequestEntityTooLarge:
+            raise parse_error("Request body is too large") from None
+        except RequestTimeout:
+            raise parse_error("Request body did not arrive in time") from None
     if route:
-        if not isinstance(raw, dict):
+        if not isinstance(raw.value, dict):
             raise InvalidInput("Expected an object")
         # As text, what JSON has no type for: the converter made a UUID of `<uuid:id>`, and so does the input.
-        raw.update({name: Text(value) if isinstance(value, str | UUID) else value for name, value in route.items()})
+        raw.value.update(
+            {name: Text(value) if isinstance(value, str | UUID) else value for name, value in route.items()}
+        )
     return raw
 
 
-async def _read_body(request: Request) -> Any:
+async def _read_body(request: Request, limits: Limits) -> RawInput:
     encoding = _encoding(request)
-    is_form = request.mimetype in _URLENCODED or request.mimetype == "multipart/form-data"
-    try:
-        if is_form and request._form is not None:
-            # A function before us has read the form, and with it the body; Quart keeps what it was.
-            return _gathered(list((await request.form).items(multi=True)))
-        # Quart knows how many bytes it may have, and for how long to wait for them.
-        body = await request.get_data(cache=True, as_text=False, parse_form_data=False)
-    except RequestEntityTooLarge:
-        raise parse_error("Request body is too large") from None
-    except RequestTimeout:
-        raise parse_error("Request body did not arrive in time") from None
+    is_multipart = request.mimetype == "multipart/form-data"
+    if (is_multipart or request.mimetype in _URLENCODED) and request._form is not None:
+        # A function before us has read the form, and with it the body; Quart keeps what it was.
+        fields = list((await request.form).items(multi=True))
+        return RawInput(_gathered(fields), sum(len(name) + len(value) for name, value in fields))
+    if is_multipart:
+        return await _multipart(request, encoding, limits)
+    body = await _whole_body(request, limits.input_bytes)
+    if request.mimetype in _URLENCODED:
+        most = request.max_form_memory_size
+        if most is not None and len(body) > most:
+            raise RequestEntityTooLarge
+        return RawInput(_pairs(body, encoding, "Invalid form in request body"), len(body))
+    return RawInput(_json(body, encoding, request.mimetype, limits), len(body))
+
+
+async def _whole_body(request: Request, limit_bytes: int) -> bytes:
+    """Read the body, and forget it in the request.
+
+    Raises:
+        RequestEntityTooLarge: It is larger than *limit_bytes*, or than Quart allows.
+        RequestTimeout: It does not come in time.
+        RuntimeError: A function of the app's has read it, and not kept it.
+    """
+    if request.content_length is None:
+        parts, size = [], 0
+        async with aclosing(_in_time(request)) as coming:
+            async for part in coming:
+                parts.append(part)
+                size += len(part)
+                if size > limit_bytes:
+                    raise RequestEntityTooLarge
+        if parts:
+            return b"".join(parts)
+    elif request.content_length > limit_bytes:
+        raise RequestEntityTooLarge
+    body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    if len(body) > limit_bytes:
+        raise RequestEntityTooLarge
     if not body and request.content_length:
         raise RuntimeError(
             "the request's body was read before the action could read it, and not kept: a before_request function or a "
             "guard that reads it has to leave it there, as `await request.get_data()` does without `cache=False`"
         )
-    if request.mimetype in _URLENCODED:
-        return _pairs(body, encoding, "Invalid form in request body")
-    if is_form:
-        return _multipart(request, body, encoding)
-    return _json(body, encoding, request.mimetype)
+    return body
+
+
+async def _in_time(request: Request) -> AsyncGenerator[bytes, None]:
+    """Give the parts of a body as they come, within the time that Quart gives it."""
+    deadline = math.inf if request.body_timeout is None else trio.current_time() + request.body_timeout
+    parts = aiter(request.body)
+    while True:
+        with trio.move_on_at(deadline) as scope:
+            part = await anext(parts, None)
+        if scope.cancelled_caught:
+            raise RequestTimeout
+        if part is None:
+            return
+        yield part
+
+
+async def _multipart(request: Request, encoding: str, limits: Limits) -> RawInput:
+    """Read the fields of a multipart form; its files stay with the request."""
+    reader = MultipartReader(request, encoding, limits.input_bytes)
+    try:
+        async with aclosing(_in_time(request)) as coming:
+            await reader.read(coming)
+    except NotAForm:
+        raise parse_error("Invalid form in request body") from None
+    return RawInput(_gathered(reader.fields), reader.size_bytes)
+
+
+@final
+class DroppedBody:
+    """Takes the place of a body that nobody will read: it keeps nothing of what comes."""
+
+    def append(self, data: bytes) -> None:
+        """Drop *data*; until Quart 0.22."""
+
+    async def put(self, data: bytes) -> None:
+        """Drop *data*; from Quart 0.23 on."""
+
+    def set_complete(self) -> None: ...
+
+    def disconnect(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        yield from ()
+        return b""
 
 
 def _encoding(request: Request) -> str:
-    name = request.mimetype_params.get("charset", "utf-8")
-    try:
-        # Python has codecs, zlib among them, that make no text; but of no bytes, any of them makes some.
-        bytes(4).decode(name)
-        charset = codecs.lookup(name).name
-    except (LookupError, ValueError):
-        charset = "undefined"
-    if charset in _NO_CHARSETS:
+    name = request.mimetype_params.get("charset", "utf-8").strip().lower().replace("_", "-")
+    if name not in CHARSETS:  # by our own list: Python remembers, for good, every name that it does not know
         raise parse_error("Unknown charset in Content-Type")
-    return charset
+    return name
 
 
-def _json(body: bytes, encoding: str, mimetype: str) -> Any:
+def _json(body: bytes, encoding: str, mimetype: str, limits: Limits) -> Any:
     try:
-        text = body.decode(encoding).removeprefix("\ufeff")
+        text = body if encoding in _UTF8 else body.decode(encoding).encode()
+        text = text.removeprefix(b"\xef\xbb\xbf")
+        check_json(text, bounds_of(limits))
         raw = orjson.loads(text) if text.strip() else {}
     except ValueError:  # of JSON and of decoding alike
         if mimetype and not _JSON_TYPE.fullmatch(mimetype):
             raise parse_error(f"Expected JSON or a form in request body, not {mimetype[:100]}") from None
         raise parse_error("Invalid JSON in request body") from None
-    return {} if raw is None else raw  # as the model has it
+    return {} if raw is None else raw  # as nuxt-actions has it
+
+
+def bounds_of(limits: Limits) -> Bounds:
+    """Return the bounds for the values of one input."""
+    return Bounds(limits.input_values, limits.input_depth, limits.input_name_chars)
 
 
 def _pairs(encoded: bytes, encoding: str, refusal: str) -> dict[str, Any]:
@@ -106,36 +216,6 @@ def _pairs(encoded: bytes, encoding: str, refusal: str) -> dict[str, Any]:
         )
     except ValueError:  # of decoding, and too many
         raise parse_error(refusal) from None
-    return _gathered(pairs)
-
-
-def _multipart(request: Request, body: bytes, encoding: str) -> dict[str, Any]:
-    """The fields of a multipart form; its files stay with the request.
-
-    Not by Quart's parser, which takes a form that is cut short, or is none, for an empty one.
-    """
-    refusal = "Invalid form in request body"
-    try:
-        boundary = request.mimetype_params["boundary"].encode("ascii")
-        decoder = MultipartDecoder(boundary, max_parts=request.max_form_parts)
-        decoder.receive_data(body)
-        decoder.receive_data(None)
-        pairs: list[tuple[str, str]] = []
-        name: str | None = None
-        value = bytearray()
-        while not isinstance(event := decoder.next_event(), (Epilogue, NeedData)):
-            if isinstance(event, (Field, File)):
-                name, value = (event.name if isinstance(event, Field) else None), bytearray()
-            elif isinstance(event, Data) and name is not None:
-                value += event.data
-                if request.max_form_memory_size is not None and len(value) > request.max_form_memory_size:
-                    raise parse_error("Request body is too large")
-                if not event.more_data:
-                    pairs.append((name, value.decode(encoding)))
-    except (KeyError, ValueError, RequestEntityTooLarge):
-        raise parse_error(refusal) from None
-    if not isinstance(event, Epilogue):
-        raise parse_error(refusal)
     return _gathered(pairs)
 
 

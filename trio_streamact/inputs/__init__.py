@@ -5,12 +5,13 @@ types of its own, so it is first turned into the JSON that the declared type ask
 there is one way. attrs classes, dataclasses, TypedDicts and plain types are structured by cattrs; pydantic models and
 msgspec structs by their own libraries; an object with ``validate`` does what it likes.
 
-One idea a file, each of which knows only those before it: ``declared``, ``texts``, ``messages``, ``foreign``,
-``hooks``, ``strict``, ``schema``.
+One idea a file, each of which knows only those before it: ``declared``, ``costs``, ``texts``, ``messages``,
+``foreign``, ``hooks``, ``strict``, ``schema``.
 """
 
+from .costs import Bounds, check_json
 from .messages import MAX_ERRORS
 from .schema import InputSchema, input_schema
 from .texts import Text, as_json
 
-__all__ = ["MAX_ERRORS", "InputSchema", "Text", "as_json", "input_schema"]
+__all__ = ["MAX_ERRORS", "Bounds", "InputSchema", "Text", "as_json", "check_json", "input_schema"]

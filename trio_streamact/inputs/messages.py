@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 import typing
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -43,9 +44,8 @@ class TooDeep(BaseException):  # the same
 
 
 @final
-@attrs.define(eq=False)
-class _ErrorCount:
-    """Counts what goes wrong in one input; structuring is synchronous, so one count serves all."""
+class _ErrorCount(threading.local):
+    """Counts what goes wrong in one input; structuring is synchronous, so one count serves all of a thread."""
 
     errors: int = 0
 

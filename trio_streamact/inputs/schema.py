@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from typing import Any, final
 
 import attrs
 
+from .costs import Bounds, bounding, check_value, hashes_numbers
 from .declared import Structure, field_types_of, is_known_class, is_msgspec, is_pydantic, named
 from .foreign import by_msgspec, by_pydantic, msgspec_fields, pydantic_fields
 from .strict import by_cattrs
@@ -27,6 +29,11 @@ class InputSchema:
     type: Any
     structure: Structure
     _texts: ObjectTexts = attrs.field(converter=ObjectTexts)
+    _hashes_numbers: bool = attrs.field(init=False)
+
+    @_hashes_numbers.default
+    def _does_it_hash_numbers(self) -> bool:
+        return hashes_numbers(self.type)
 
     def __call__(self, raw: object) -> Any:
         """Validate *raw*: JSON values, in which ``Text`` may stand at the top or one level down.
@@ -35,6 +42,17 @@ class InputSchema:
             InvalidInput: *raw* is not what was declared; holds the messages by dotted path.
         """
         return self.structure(self._texts.converted(raw))
+
+    def bounded(self, raw: object, size_bytes: int, bounds: Bounds) -> Callable[[], Any]:
+        """Check what it costs to validate *raw*, which came in *size_bytes*; return the function that validates it.
+
+        Raises:
+            InvalidInput: It would cost too much.
+        """
+        with bounding(bounds):
+            value = self._texts.converted(raw)
+        check_value(value, size_bytes, bounds, hashes_numbers=self._hashes_numbers)
+        return partial(self.structure, value)
 
 
 def input_schema(declared: object) -> InputSchema:

@@ -62,7 +62,7 @@ def by_cattrs(declared: Any) -> Structure:
         raise TypeError(f"{named(declared)} cannot be an input: {error}") from error
 
     def structure(raw: object) -> Any:
-        error_count.errors = 0
+        before, error_count.errors = error_count.errors, 0  # a validator may structure an input of its own
         try:
             return hook(raw, declared)
         except TooManyErrors:
@@ -71,6 +71,8 @@ def by_cattrs(declared: Any) -> Structure:
             raise InvalidInput(TOO_DEEP) from None
         except Exception as error:
             raise InvalidInput(by_field(messages_of(error, (), raw))) from None
+        finally:
+            error_count.errors = before
 
     return structure
 

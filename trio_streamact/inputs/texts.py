@@ -12,6 +12,7 @@ from typing import Any, final
 import attrs
 import orjson
 
+from .costs import bounds_of_texts, check_json
 from .declared import (
     FieldTypes,
     is_choice_of_values,
@@ -110,8 +111,11 @@ _READERS: dict[type, Reader] = {
 def _parsed(text: str, opening: str) -> Any:
     if not text.lstrip().startswith(opening):
         return None
+    encoded = text.encode(errors="replace")
+    if (bounds := bounds_of_texts.get()) is not None:
+        check_json(encoded, bounds)
     try:
-        return orjson.loads(text)
+        return orjson.loads(encoded)
     except orjson.JSONDecodeError:
         return None
 

@@ -1,0 +1,202 @@
+"""What an input may cost, bounded before anything validates it.
+
+A validation library copies names and paths into each of its errors, hashes what it puts into sets, and calls itself for
+each level: from a few hundred kilobytes that makes gigabytes, or minutes. So the names, the levels and the number of
+values are counted first, in time that grows with the size of the body alone.
+"""
+
+from __future__ import annotations
+
+import re
+import typing
+from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import date, datetime, time
+from itertools import accumulate
+from typing import Any, final
+
+import attrs
+
+from ..errors import InvalidInput
+from .declared import is_choice_of_values, is_class, is_known_class, is_msgspec, is_pydantic, unwrapped
+
+PATHS_PER_BYTE = 16
+"""How many characters the paths of all values may have together, for each byte of the body."""
+
+PATHS_MIN = 2**20
+"""How many they may have at least, however small the body."""
+
+INDEX_CHARS = 6
+"""What the index of a list's item takes in a path, at the most."""
+
+HASHED_ITEMS = 1000
+"""How many items one list or object may have where the declared type makes a set or a mapping of it whose members are
+no text: Python's hashes of numbers can be made to collide, and each item then costs as much as all before it."""
+
+PARSED_DEPTH = 1024
+"""How many levels orjson parses."""
+
+_CONTAINERS = (dict, list)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # or what is left, where it does not end
+_NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
+_STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+
+
+@final
+@attrs.frozen
+class Bounds:
+    """What one input may have of each; see ``Limits``."""
+
+    values: int
+    depth: int
+    name_chars: int
+
+
+bounds_of_texts: ContextVar[Bounds | None] = ContextVar("bounds_of_texts", default=None)
+"""The bounds for JSON that stands in a text of a query or a form, while the texts of one input are read."""
+
+
+@contextmanager
+def bounding(bounds: Bounds) -> Iterator[None]:
+    """Have *bounds* hold for the JSON in texts that are read in the block."""
+    token = bounds_of_texts.set(bounds)
+    try:
+        yield
+    finally:
+        bounds_of_texts.reset(token)
+
+
+def check_json(text: bytes, bounds: Bounds) -> None:
+    """Check *text*, which is to be parsed as JSON, by its brackets and commas.
+
+    Raises:
+        InvalidInput: It has too many values, or levels.
+    """
+    opened = text.count(b"[") + text.count(b"{")
+    if opened <= bounds.depth and opened + text.count(b",") < bounds.values:
+        return  # even if none of these stands in a string
+    bare = _STRING.sub(b"", text)
+    brackets = bare.translate(None, _NO_BRACKETS)
+    depth = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
+    if depth > PARSED_DEPTH:
+        return  # what the parser itself refuses
+    if depth > bounds.depth:
+        raise _too_deep(bounds)
+    if brackets.count(b"[") + brackets.count(b"{") + bare.count(b",") >= bounds.values:
+        raise _too_many(bounds)
+
+
+def check_value(value: Any, size_bytes: int, bounds: Bounds, *, hashes_numbers: bool) -> None:
+    """Check *value*, which was parsed of *size_bytes*, before it is validated.
+
+    Args:
+        value: JSON values.
+        size_bytes: The size of what it was parsed of.
+        bounds: What it may have.
+        hashes_numbers: Whether the declared type has sets, or mappings whose keys are no text.
+
+    Raises:
+        InvalidInput: It has too many values or levels, too long names, or too many items that would be hashed.
+    """
+    paths_max = max(PATHS_MIN, PATHS_PER_BYTE * size_bytes)
+    items_max = HASHED_ITEMS if hashes_numbers else bounds.values
+    values, paths = 1, 0
+    waiting: list[tuple[Any, int, int]] = [(value, 1, 0)]
+    while waiting:
+        container, depth, path = waiting.pop()
+        if container.__class__ is dict:
+            names = sum(map(len, container))
+            if max(map(len, container), default=0) > bounds.name_chars:
+                raise InvalidInput(f"A name is longer than {bounds.name_chars} characters")
+        elif container.__class__ is list:
+            names = INDEX_CHARS * len(container)
+        else:
+            continue
+        if depth > bounds.depth:
+            raise _too_deep(bounds)
+        values += len(container)
+        paths += names + path * len(container)
+        if values > bounds.values:
+            raise _too_many(bounds)
+        if len(container) > items_max:
+            raise InvalidInput(f"More than {items_max} items in one place")
+        if paths > paths_max:
+            raise InvalidInput("The names are too long for so many values")
+        if container.__class__ is list:
+            waiting += [(item, depth + 1, path + INDEX_CHARS) for item in container if item.__class__ in _CONTAINERS]
+        else:
+            for name, member in container.items():
+                if member.__class__ in _CONTAINERS:
+                    waiting.append((member, depth + 1, path + len(name)))
+
+
+def hashes_numbers(declared: Any) -> bool:
+    """Return True if *declared* has, at any depth, sets of anything but text, or mappings whose keys are not text."""
+    return _hashes(declared, set())
+
+
+# Of these Python's hash is salted, so no client knows which collide; the members of an enum are the author's.
+_SALTED = (str, bytes, datetime, date, time)
+
+
+def _hashes(declared: Any, seen: set[int]) -> bool:
+    declared = unwrapped(declared)
+    if id(declared) in seen:
+        return False
+    seen.add(id(declared))
+    base, arguments = typing.get_origin(declared) or declared, typing.get_args(declared)
+    if is_class(base, (set, frozenset, AbstractSet)):
+        return not arguments or not _is_salted(arguments[0])
+    if is_class(base, Mapping) and not is_known_class(base) and arguments and not _is_salted(arguments[0]):
+        return True
+    if is_pydantic(declared):
+        import pydantic
+
+        adapter = declared if isinstance(declared, pydantic.TypeAdapter) else pydantic.TypeAdapter(declared)
+        return _hashes_in_pydantic(adapter.core_schema)
+    return any(_hashes(inner, seen) for inner in (*arguments, *_types_of_fields(base)) if inner is not ...)
+
+
+def _is_salted(declared: Any) -> bool:
+    declared = unwrapped(declared)
+    return is_choice_of_values(declared) or is_class(declared, _SALTED)
+
+
+def _types_of_fields(declared: Any) -> list[Any]:
+    if is_msgspec(declared):
+        import msgspec
+
+        return [field.type for field in msgspec.structs.fields(declared)]
+    if not is_known_class(declared):
+        return []
+    try:
+        return list(typing.get_type_hints(declared, include_extras=True).values())
+    except Exception:  # the schema says so, better
+        return []
+
+
+def _hashes_in_pydantic(schema: Any) -> bool:
+    """Look through the schema that pydantic has made of a type, which is made of plain values."""
+    if isinstance(schema, dict):
+        kind = schema.get("type")
+        hashed = schema.get(
+            "keys_schema" if kind == "dict" else "items_schema", {"type": "str" if kind == "dict" else "any"}
+        )
+        if kind in ("set", "frozenset", "dict") and not _is_salted_in_pydantic(hashed):
+            return True
+        return any(_hashes_in_pydantic(inner) for inner in schema.values())
+    return isinstance(schema, list | tuple) and any(map(_hashes_in_pydantic, schema))
+
+
+def _is_salted_in_pydantic(schema: Any) -> bool:
+    return schema.get("type") in ("str", "bytes", "datetime", "date", "time", "literal", "enum")
+
+
+def _too_many(bounds: Bounds) -> InvalidInput:
+    return InvalidInput(f"More than {bounds.values} values")
+
+
+def _too_deep(bounds: Bounds) -> InvalidInput:
+    return InvalidInput(f"Nested deeper than {bounds.depth} levels")

@@ -1,0 +1,123 @@
+"""Multipart forms, read as their bytes come: fields into memory, within bounds, and files onto the disk.
+
+Not by Quart's parser, which takes a form that is cut short, or is none, for an empty one. Its own structures are filled
+all the same, so that ``await request.files`` finds the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, final
+
+import attrs
+import trio
+from quart import Request
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import RequestEntityTooLarge
+from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
+
+PIECE_BYTES = 64 * 1024
+"""How much is worked on between two turns of other tasks."""
+
+HEAD_BYTES = 16 * 1024
+"""The largest head of one part; parsing it may take more than linear time."""
+
+
+class NotAForm(ValueError):  # noqa: N818 - never leaves this module's caller
+    """The body is no multipart form, or is cut short."""
+
+
+@final
+@attrs.define(eq=False)
+class MultipartReader:
+    """Reads one form.
+
+    Attributes:
+        fields: Names and texts of its fields, in order.
+        files: The files, by name.
+        size_bytes: The size of all fields together.
+    """
+
+    _request: Request
+    _encoding: str
+    _fields_bytes: int
+    fields: list[tuple[str, str]] = attrs.field(factory=list, init=False)
+    files: list[tuple[str, Any]] = attrs.field(factory=list, init=False)
+    size_bytes: int = attrs.field(default=0, init=False)
+    _part: Field | File | None = attrs.field(default=None, init=False)
+    _value: bytearray = attrs.field(factory=bytearray, init=False)
+    _stream: Any = attrs.field(default=None, init=False)
+
+    async def read(self, body: AsyncIterator[bytes]) -> None:
+        """Read the form from the parts of *body*, and give it to the request.
+
+        Raises:
+            NotAForm: It cannot be read.
+            RequestEntityTooLarge: It exceeds a bound of Quart's or ours.
+        """
+        try:
+            boundary = self._request.mimetype_params["boundary"].encode("ascii")
+            decoder = MultipartDecoder(boundary, max_parts=self._request.max_form_parts)
+            async for data in body:
+                for at in range(0, len(data), PIECE_BYTES):
+                    decoder.receive_data(data[at : at + PIECE_BYTES])
+                    self._take(decoder)
+                    await trio.lowlevel.checkpoint()
+            decoder.receive_data(None)
+            if not self._take(decoder):
+                raise NotAForm
+        except (KeyError, ValueError) as error:  # of a parameter that is missing, of the decoder, of a charset
+            self._close()
+            raise NotAForm from error
+        except BaseException:
+            self._close()
+            raise
+        self._request._form = MultiDict(self.fields)
+        self._request._files = MultiDict(self.files)
+
+    def _take(self, decoder: MultipartDecoder) -> bool:
+        """Take what *decoder* has found; return True if that is all of the form."""
+        while not isinstance(event := _next_event(decoder), Epilogue | NeedData):
+            if isinstance(event, Field | File):
+                self._begin(event)
+            elif isinstance(event, Data):
+                self._continue(event)
+        if self._part is None and len(decoder.buffer) > HEAD_BYTES and not decoder.complete:
+            raise RequestEntityTooLarge
+        return isinstance(event, Epilogue)
+
+    def _begin(self, part: Field | File) -> None:
+        self._part, self._value = part, bytearray()
+        if isinstance(part, File):
+            parser = self._request.make_form_data_parser()
+            kind = part.headers.get("content-type")
+            self._stream = parser.stream_factory(None, kind, part.filename, None)
+            storage = parser.file_storage_class(self._stream, part.filename, part.name, headers=part.headers)
+            self.files.append((part.name, storage))
+
+    def _continue(self, data: Data) -> None:
+        if isinstance(self._part, File):
+            self._stream.write(data.data)
+            if not data.more_data:
+                self._stream.seek(0)
+        elif self._part is not None:
+            self._value += data.data
+            self.size_bytes += len(data.data)
+            most = self._request.max_form_memory_size
+            if self.size_bytes > self._fields_bytes or (most is not None and self.size_bytes > most):
+                raise RequestEntityTooLarge
+            if not data.more_data and self._part.name is not None:  # one without a name is nobody's
+                self.fields.append((self._part.name, self._value.decode(self._encoding)))
+        if not data.more_data:
+            self._part = None
+
+    def _close(self) -> None:
+        for _, file in self.files:
+            file.close()
+
+
+def _next_event(decoder: MultipartDecoder) -> Event:
+    try:
+        return decoder.next_event()
+    except RequestEntityTooLarge:  # too many parts
+        raise NotAForm from None
