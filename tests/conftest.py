@@ -29,6 +29,7 @@ SLOWEST = [
     "integration/test_javascript.py",
     "integration/test_react_in_browser.py",
     "integration/test_browser.py",
+    "faults/test_fuzz.py",
     "faults/test_memory.py",
     "integration/test_client.py",
     "faults/test_shutdown.py",
