@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -35,6 +36,24 @@ async def finishes_soon(stream: Stream[str]) -> None:
     await stream.send("begun")
     await trio.sleep(1)
     await stream.send("finished")
+
+
+@actions.post("/short")
+async def short(stream: Stream[int]) -> None:
+    await stream.send(1)
+
+
+@app.post("/plain")
+async def plain() -> str:
+    return "plain"
+
+
+@app.post("/generator")
+async def generator() -> Any:
+    async def body() -> AsyncIterator[bytes]:
+        yield b"1"
+
+    return body(), {"Content-Type": "text/plain"}
 
 
 @actions.post("/stops-the-server")

@@ -30,7 +30,9 @@ class Http2Client:
     is_over: bool = False
     went_away: bool = False
     _h2: h2.connection.H2Connection = attrs.field(
-        factory=lambda: h2.connection.H2Connection(h2.config.H2Configuration(client_side=True, header_encoding="utf-8"))
+        factory=lambda: h2.connection.H2Connection(
+            h2.config.H2Configuration(client_side=True, header_encoding="utf-8", validate_outbound_headers=False)
+        )
     )
     _changed: trio.Event = attrs.field(factory=trio.Event)
     _writing: trio.Lock = attrs.field(factory=trio.Lock)
@@ -47,21 +49,33 @@ class Http2Client:
             if data := self._h2.data_to_send():
                 await self.stream.send_all(data)
 
-    async def request(self, path: str, method: str = "POST", body: bytes = b"") -> int:
-        """Send a request, and give its stream."""
-        stream_id = self._h2.get_next_available_stream_id()
-        headers = [
+    async def request(self, path: str, method: str = "POST", body: bytes = b"", *, resets: bool = False) -> int:
+        """Send a request, and its reset in the same packet if it *resets*; give its stream."""
+        stream_id = self.prepare(
             (":method", method),
             (":path", path),
             (":scheme", "http"),
             (":authority", "test"),
             ("content-type", "application/json"),
-        ]
-        self._h2.send_headers(stream_id, headers, end_stream=not body)
+            ends=not body,
+        )
         if body:
             self._h2.send_data(stream_id, body, end_stream=True)
+        if resets:
+            self.prepare_reset(stream_id)
         await self.flush()
         return stream_id
+
+    def prepare(self, *headers: tuple[str | bytes, str | bytes], ends: bool = True) -> int:
+        """Begin a request of any headers, which leaves with the next flush; give its stream."""
+        stream_id = self._h2.get_next_available_stream_id()
+        self._h2.send_headers(stream_id, headers, end_stream=ends)
+        return stream_id
+
+    async def write(self, stream_id: int, data: bytes, *, ends: bool = False) -> None:
+        """Send *data* on a stream."""
+        self._h2.send_data(stream_id, data, end_stream=ends)
+        await self.flush()
 
     async def upload(self, path: str, body: bytes, part_bytes: int) -> int:
         """Send a request whose body comes in parts, each for itself, and give its stream."""
@@ -75,9 +89,20 @@ class Http2Client:
             await trio.sleep(0.005)
         return stream_id
 
-    async def reset(self, stream_id: int) -> None:
-        self._h2.reset_stream(stream_id, error_code=8)
+    async def reset(self, *stream_ids: int) -> None:
+        """Reset streams, in one packet."""
+        self.prepare_reset(*stream_ids)
         await self.flush()
+
+    def prepare_reset(self, *stream_ids: int) -> None:
+        """Reset streams with the next flush."""
+        for stream_id in stream_ids:
+            self._h2.reset_stream(stream_id, error_code=8)
+
+    async def send(self, data: bytes) -> None:
+        """Send bytes of which our side of the protocol knows nothing."""
+        async with self._writing:
+            await self.stream.send_all(data)
 
     async def go_away(self) -> None:
         self._h2.close_connection()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -174,3 +176,18 @@ async def test_a_sigterm_reaches_the_app_that_is_used_of_two_in_one_process() ->
         cli.signal_master(signal.SIGTERM)
         await read_goodbyes(clients)
         assert await cli.exit_s() < 3
+
+
+async def test_a_sigterm_reaches_the_servers_of_all_threads_each_in_its_own_run_of_trio() -> None:
+    command = (sys.executable, "-m", "tests.two_threads")
+    async with hypercorn("", command=command, workers=2) as cli:
+        ports = re.findall(rb"Running on http://127.0.0.1:(\d+)", cli.output)
+        clients = []
+        for port in ports:
+            cli.server.port = int(port)
+            clients += await open_ticking(cli)
+        cli.signal_master(signal.SIGTERM)
+        await read_goodbyes(clients)
+        assert await cli.exit_s() < 3
+        assert cli.process.returncode == 0
+        assert b"Traceback" not in cli.output, cli.output.decode()

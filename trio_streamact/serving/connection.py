@@ -15,10 +15,11 @@ from typing import Any, final
 
 import attrs
 import trio
+from h2.errors import ErrorCodes
 from hypercorn.protocol.http_stream import ASGIHTTPState
 
 from .asgi import Send
-from .http2 import rest_if_idle
+from .http2 import reset_stream
 from .http_streams import is_own_send
 from .pipelining import ClosedConnection
 from .writes import Writes
@@ -127,15 +128,7 @@ class Connection:
 
     async def reset(self) -> None:
         """Reset this exchange's stream of HTTP/2, and leave the others alone."""
-        stream_id = self._http.stream_id
-        with suppress(Exception):  # of h2: the stream, or all of the connection, is closed already
-            self.protocol.connection.reset_stream(stream_id, error_code=8)  # CANCEL, RFC 9113, 7
-            await self.protocol._flush()
-        buffer = self.protocol.stream_buffers.get(stream_id)
-        if buffer is not None:
-            await buffer.close()
-        await self.protocol._close_stream(stream_id)
-        await rest_if_idle(self.protocol)
+        await reset_stream(self.protocol, self._http.stream_id, ErrorCodes.CANCEL)
 
     def give_up_on_silence(self, after_s: float) -> None:
         """Have the kernel end the connection when what was sent stays unacknowledged for *after_s*.

@@ -7,14 +7,20 @@ opens no window fills the server's memory (hundreds of megabytes a second).
 Fault 2: whoever waits for a finished stream to be flushed is woken when its last bytes are popped, before its end is
 sent; or does not wait at all, if they were popped before it was finished. At shutdown the connection is then closed
 under the end of a stream, and its client waits.
+
+Fault 3: the buffer of a stream that is reset stays, and its node in the tree of priorities, unless the send task finds
+that h2 has forgotten the stream, which h2 does at the next request. The tree refuses the 1001st node with an exception
+that ends the connection and all streams on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from hypercorn.protocol import h2
+from priority.priority import MissingStreamError
 
 from .versions import can_repair
 
@@ -31,7 +37,10 @@ def repair() -> None:
 
     async def send_data_and_tell(self: Any, stream_id: int) -> None:
         buffer = self.stream_buffers.get(stream_id)
-        await send_data(self, stream_id)
+        try:
+            await send_data(self, stream_id)
+        except KeyError:  # its buffer was freed while a piece of it was written
+            await free(self, stream_id)
         if buffer is not None and stream_id not in self.stream_buffers:
             await buffer._is_empty.set()  # its end is sent
 
@@ -56,3 +65,15 @@ def set_complete(self: Any) -> None:
     if not self._complete:  # by a close, which has woken everyone for good
         self._complete = True
         self._is_empty = type(self._is_empty)()  # until its end is sent
+
+
+async def free(protocol: Any, stream_id: int) -> None:
+    """Free the buffer and the node of a stream that is over, and wake who waits for the buffer.
+
+    What the app still sends on the stream is dropped, since hypercorn finds no buffer for it.
+    """
+    buffer = protocol.stream_buffers.pop(stream_id, None)
+    with suppress(MissingStreamError):
+        protocol.priority.remove_stream(stream_id)
+    if buffer is not None:
+        await buffer.close()

@@ -14,7 +14,7 @@ from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from ..causes import parts_of
-from . import flow_control, http2, http_streams, isolation, keep_alive, pipelining
+from . import access_log, flow_control, http2, http_streams, isolation, keep_alive, pipelining
 from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
 from .exchange import SCOPE_KEY, Exchange, exchange_of, is_copied
@@ -57,6 +57,7 @@ class ServingGuard:
         isolation.repair()
         keep_alive.repair()
         http2.repair()
+        access_log.repair()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not trio.lowlevel.in_trio_task():

@@ -10,6 +10,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any, final
 from weakref import WeakSet
 
@@ -26,6 +27,7 @@ class Worker:
 
     _context: Any
     _open: set[Drain] = attrs.field(factory=set, init=False)
+    _run: trio.lowlevel.TrioToken = attrs.field(factory=trio.lowlevel.current_trio_token, init=False)
 
     @property
     def is_stopping(self) -> bool:
@@ -44,6 +46,18 @@ class Worker:
         """Ask for a graceful shutdown."""
         await self._context.terminate.set()
 
+    def stop_soon(self) -> bool:
+        """Ask for a graceful shutdown from any thread; return False if the worker's run of Trio is over."""
+        try:
+            self._run.run_sync_soon(self._stop_here)
+        except trio.RunFinishedError:
+            return False
+        return True
+
+    def _stop_here(self) -> None:
+        with suppress(RuntimeError):  # the run is ending already, and takes no more tasks
+            trio.lowlevel.spawn_system_task(self.stop)
+
     def drain(self) -> None:
         """Tell all open streams that the shutdown has begun."""
         for drain in tuple(self._open):
@@ -51,7 +65,9 @@ class Worker:
 
 
 _serving: WeakSet[Worker] = WeakSet()
-"""The workers of this process that have had a request."""
+"""The workers of this process that have had a request; a process may have a run of Trio in each of its threads."""
+
+_serving_lock = threading.Lock()
 
 
 def worker_of(context: Any) -> Worker:
@@ -62,7 +78,8 @@ def worker_of(context: Any) -> Worker:
     worker: Worker | None = getattr(context, "_trio_streamact", None)
     if worker is None:
         worker = context._trio_streamact = Worker(context)
-        _serving.add(worker)
+        with _serving_lock:
+            _serving.add(worker)
         terminated, heard = context.terminated, worker
 
         async def set_and_drain(set_: Callable[[], Awaitable[None]] = terminated.set) -> None:
@@ -85,9 +102,10 @@ async def stop_on_sigterm(*, task_status: trio.TaskStatus[None] = trio.TASK_STAT
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
         task_status.started()
         async for _ in signals:
-            workers = list(_serving)
-            if not workers:
+            with _serving_lock:
+                workers = list(_serving)
+            # Each in its own run: an event of Trio's wakes the tasks of the run in which it is set, and no others.
+            reached = [worker.stop_soon() for worker in workers]
+            if not any(reached):
                 break
-            for worker in workers:
-                await worker.stop()
     signal.raise_signal(signal.SIGTERM)

@@ -1,0 +1,559 @@
+"""However a stream of an HTTP/2 connection ends: nothing of it is left, and the others never notice."""
+
+from __future__ import annotations
+
+import gc
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import attrs
+import pytest
+import trio
+from hypercorn.logging import Logger
+from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
+from hyperframe.frame import PriorityFrame
+from quart_trio import QuartTrio
+
+from tests.apps import PREFIX, Journal, make_app
+from tests.http2 import Http2Client, http2
+from tests.logs import nothing_logged
+from tests.repairs import leave_out
+from tests.servers import DEADLINE_S, Server, serving, tasks_at_rest, tasks_down_to
+from trio_streamact import Limits, Stream, StreamActions
+
+Headers = tuple[tuple[str | bytes, str | bytes], ...]
+
+TEST = ((":scheme", "http"), (":authority", "test"))
+
+AT_ONCE = 50
+"""How many streams a test opens at a time; hypercorn allows a hundred."""
+
+
+@attrs.frozen
+class Kept:
+    """What is kept of the streams of all HTTP/2 connections of this process."""
+
+    streams: int
+    buffers: int
+    nodes: int
+    tasks: int
+
+    @classmethod
+    def now(cls) -> Kept:
+        gc.collect()
+        things = gc.get_objects()
+        protocols = [thing for thing in things if isinstance(thing, H2Protocol)]
+        return cls(
+            sum(len(protocol.streams) for protocol in protocols),
+            sum(isinstance(thing, StreamBuffer) for thing in things),
+            sum(len(protocol.priority._streams) - 1 for protocol in protocols),  # one is the root
+            trio.lowlevel.current_statistics().tasks_living,
+        )
+
+    def is_within(self, other: Kept) -> bool:
+        return all(mine <= theirs for mine, theirs in zip(attrs.astuple(self), attrs.astuple(other), strict=True))
+
+
+async def until_kept(expected: Kept) -> None:
+    """Wait until no more than *expected* is kept."""
+    with trio.move_on_after(DEADLINE_S):
+        while not Kept.now().is_within(expected):  # noqa: ASYNC110 - nobody announces what is freed
+            await trio.sleep(0.02)
+    kept = Kept.now()
+    assert kept.is_within(expected), (kept, expected)
+
+
+@attrs.define(eq=False)
+class Gate:
+    """Lets through, when it is opened, those that wait there; who comes later waits again."""
+
+    _opened: trio.Event = attrs.field(factory=trio.Event)
+
+    async def wait(self) -> None:
+        await self._opened.wait()
+
+    def open(self) -> None:
+        self._opened.set()
+        self._opened = trio.Event()
+
+
+@attrs.frozen(eq=False)
+class Bench:
+    """A server, a connection, and on it a stream that ticks on."""
+
+    server: Server
+    client: Http2Client
+    journal: Journal
+    gate: Gate
+    other: int
+
+    async def ask(self, path: str, count: int = AT_ONCE, method: str = "POST", **request: Any) -> list[int]:
+        return [await self.client.request(path, method, **request) for _ in range(count)]
+
+    async def until_each(self, streams: list[int], condition: Callable[[int], object]) -> None:
+        """Wait until *condition* holds for each of *streams*."""
+        await self.client.until(lambda: all(condition(stream) for stream in streams))
+
+
+def app_of_all_kinds(limits: Limits) -> tuple[QuartTrio, Journal, Gate]:
+    """Make an app whose routes end in every way; some do when the gate is opened."""
+    app, journal = make_app(limits)
+    actions: StreamActions = app.extensions["trio_streamact"]
+    gate = Gate()
+
+    @actions.post("/at-the-gate")
+    async def at_the_gate(stream: Stream[int]) -> None:
+        with journal:
+            await stream.send(1)
+            await gate.wait()
+
+    @actions.post("/closes-at-the-gate")
+    async def closes_at_the_gate(stream: Stream[int]) -> None:
+        with journal:
+            await stream.send(1)
+            await gate.wait()
+            await stream.close()
+            await trio.sleep_forever()
+
+    @app.post("/plain/waits")
+    async def waits() -> str:
+        with journal:
+            await trio.sleep_forever()
+
+    @app.post("/plain/large")
+    async def large() -> str:
+        with journal:
+            return "x" * 200_000
+
+    @app.post("/plain/small")
+    async def small() -> str:
+        return "x" * 20_000
+
+    @app.post("/plain/generator")
+    async def generator() -> Any:
+        async def body() -> AsyncIterator[bytes]:
+            with journal:
+                yield b"data: 1\n\n"
+                await trio.sleep_forever()
+
+        return body(), {"Content-Type": "text/event-stream"}
+
+    @app.post("/plain/breaks")
+    async def breaks() -> Any:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"data: 1\n\n"
+            raise RuntimeError("in the middle of a body")
+
+        return body(), {"Content-Type": "text/event-stream"}
+
+    return app, journal, gate
+
+
+@asynccontextmanager
+async def bench(
+    limits: Limits | None = None, response_timeout_s: float | None = 60, **settings: Any
+) -> AsyncIterator[Bench]:
+    """Serve, open a stream that ticks, and check in the end that it never missed a tick and comes to its end."""
+    app, journal, gate = app_of_all_kinds(limits or Limits(stall_s=60))
+    app.config["RESPONSE_TIMEOUT"] = response_timeout_s
+    async with serving(app, **settings) as server, http2(server, opens_windows=False) as client:
+        other = await client.request(f"{PREFIX}/ticks")
+        await client.until(lambda: b"data: 1" in client.bodies[other])
+        yield Bench(server, client, journal, gate, other)
+        size = len(client.bodies[other])
+        await client.until(lambda: len(client.bodies[other]) > size)
+        server.stop()
+        body = await client.until_ended(other)
+    ticks = [int(tick) for tick in re.findall(rb"data: (\d+)", body)]
+    assert ticks == list(range(len(ticks)))
+    assert b"SERVER_SHUTDOWN" in body
+
+
+# What a client resets
+
+
+async def idle(here: Bench, round_: int) -> None:
+    streams = await here.ask(f"{PREFIX}/idle")
+    await here.journal.until(started=1 + AT_ONCE * (round_ + 1))
+    await here.client.reset(*streams)
+
+
+async def ticking(here: Bench, _: int) -> None:
+    streams = await here.ask(f"{PREFIX}/ticks")
+    await here.until_each(streams, lambda stream: here.client.bodies[stream])
+    await here.client.reset(*streams)
+
+
+async def silent_before_the_response(here: Bench, round_: int) -> None:
+    streams = await here.ask(f"{PREFIX}/slow-middleware")
+    await here.journal.until(started=1 + AT_ONCE * (round_ + 1))
+    await here.client.reset(*streams)
+
+
+async def before_the_request_is_handled(here: Bench, _: int) -> None:
+    for path in (f"{PREFIX}/ticks", "/plain/waits"):
+        await here.ask(path, AT_ONCE // 2, resets=True)
+
+
+async def before_the_request_is_whole(here: Bench, _: int) -> None:
+    streams = [await here.client.upload(f"{PREFIX}/echo", b"{}"[:1], part_bytes=1) for _ in range(AT_ONCE // 10)]
+    await here.client.reset(*streams)
+
+
+async def without_a_window(here: Bench, _: int) -> None:
+    """Each handler waits for a window that its client does not open."""
+    await here.client.open_connection_window(2 * 65_535 * 5)
+    streams = await here.ask(f"{PREFIX}/flood", 5)
+    await here.until_each(streams, lambda stream: len(here.client.bodies[stream]) == 65_535)
+    await here.client.reset(*streams)
+
+
+async def while_the_handler_returns(here: Bench, _: int) -> None:
+    await _reset_as_the_gate_opens(here, "/at-the-gate")
+
+
+async def while_the_handler_closes(here: Bench, _: int) -> None:
+    await _reset_as_the_gate_opens(here, "/closes-at-the-gate")
+
+
+async def _reset_as_the_gate_opens(here: Bench, path: str) -> None:
+    streams = await here.ask(PREFIX + path)
+    await here.until_each(streams, lambda stream: here.client.bodies[stream])
+    here.gate.open()  # the handlers go on in the pass in which the server reads the resets
+    await here.client.reset(*streams)
+
+
+async def a_plain_route(here: Bench, round_: int) -> None:
+    streams = await here.ask("/plain/waits")
+    await here.journal.until(started=1 + AT_ONCE * (round_ + 1))
+    await here.client.reset(*streams)
+
+
+async def a_plain_generator(here: Bench, _: int) -> None:
+    streams = await here.ask("/plain/generator")
+    await here.until_each(streams, lambda stream: here.client.bodies[stream])
+    await here.client.reset(*streams)
+
+
+async def a_plain_body_without_a_window(here: Bench, _: int) -> None:
+    await here.client.open_connection_window(65_535 * 5)
+    streams = await here.ask("/plain/large", 5)
+    await here.until_each(streams, lambda stream: len(here.client.bodies[stream]) == 65_535)
+    await here.client.reset(*streams)
+
+
+RESETS = [
+    idle,
+    ticking,
+    silent_before_the_response,
+    before_the_request_is_handled,
+    before_the_request_is_whole,
+    without_a_window,
+    while_the_handler_returns,
+    while_the_handler_closes,
+    a_plain_route,
+    a_plain_generator,
+    a_plain_body_without_a_window,
+]
+
+
+@pytest.mark.parametrize("cancel", RESETS)
+async def test_a_cancelled_stream_leaves_nothing(cancel: Callable[[Bench, int], Awaitable[None]]) -> None:
+    with nothing_logged():
+        async with bench() as here:
+            before = Kept.now()
+            for round_ in range(3):
+                await cancel(here, round_)
+                await until_kept(before)
+
+
+async def test_1300_cancelled_streams_on_one_connection_leave_nothing() -> None:
+    """hypercorn's tree of priorities takes a thousand."""
+    async with bench() as here:
+        before = Kept.now()
+        for round_ in range(26):
+            await idle(here, round_)
+            await here.journal.until(over=AT_ONCE * (round_ + 1))
+        await until_kept(before)
+
+
+async def test_requests_and_their_resets_in_one_packet_leave_nothing() -> None:
+    """More of them than hypercorn's tree of priorities takes."""
+    async with bench() as here:
+        before = Kept.now()
+        for _ in range(1300):
+            here.client.prepare_reset(here.client.prepare((":method", "POST"), (":path", "/plain/waits"), *TEST))
+        await here.client.flush()
+        await until_kept(before)
+
+
+async def test_without_the_repair_cancelled_streams_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails once hypercorn frees them."""
+    leave_out(monkeypatch, H2Protocol, "_close_stream")
+    async with bench() as here:
+        before = Kept.now()
+        await idle(here, 0)
+        await here.journal.until(over=AT_ONCE)
+        await tasks_down_to(before.tasks, within_s=DEADLINE_S)
+        after = Kept.now()
+    assert after.buffers - before.buffers > AT_ONCE / 2
+    assert after.nodes - before.nodes > AT_ONCE / 2
+
+
+# What the server ends
+
+
+async def test_a_stream_that_the_server_resets_leaves_nothing() -> None:
+    """Its client takes nothing of it."""
+    async with bench(Limits(stall_s=0.2)) as here:
+        before = Kept.now()
+        await here.client.open_connection_window(10 * 65_535)
+        streams = await here.ask(f"{PREFIX}/flood", 5)
+        await here.until_each(streams, lambda stream: stream in here.client.was_reset)
+        await until_kept(before)
+        assert [report.outcome for report in here.journal.reports] == ["stalled"] * 5
+
+
+async def test_streams_that_are_reset_while_their_bytes_are_written_leave_nothing_and_end_no_other() -> None:
+    """The kernel takes no more: one stream's piece is on its way to it, all others wait behind that."""
+    app, journal = make_app(Limits(stall_s=60))
+    with nothing_logged():
+        async with serving(app) as server:
+            stream = await trio.open_tcp_stream(server.host, server.port)
+            client = Http2Client(stream)
+            await client.start(initial_window=2**31 - 1)
+            await client.open_connection_window(2**31 - 1 - 65_535)
+            other = await client.request(f"{PREFIX}/idle")
+            await journal.until(started=1)
+            before = Kept.now()
+            floods = [await client.request(f"{PREFIX}/flood") for _ in range(5)]
+            await journal.until(started=2)
+            await trio.testing.wait_all_tasks_blocked(cushion=0.2)  # so that all of them are stuck
+            await client.reset(*floods)
+            await journal.until(over=1)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client.read)
+                await until_kept(attrs.evolve(before, tasks=before.tasks + 1))
+                server.stop()
+                assert b"SERVER_SHUTDOWN" in await client.until_ended(other)
+                await trio.aclose_forcefully(stream)
+
+
+async def test_a_stream_whose_app_fails_leaves_nothing() -> None:
+    async with bench() as here:
+        before = Kept.now()
+        streams = await here.ask("/plain/breaks", 5)
+        await here.until_each(streams, lambda stream: stream in here.client.was_reset)
+        await until_kept(before)
+
+
+async def test_a_stream_that_its_app_leaves_without_an_end_is_reset_and_leaves_nothing() -> None:
+    """Quart gives up a response after ``RESPONSE_TIMEOUT``, without a word to the server."""
+    async with bench(response_timeout_s=0.2) as here, http2(here.server) as client:
+        await client.until_ended(await client.request("/plain", "GET"))
+        before = Kept.now()
+        stream = await client.request("/plain/generator")  # alone, so that nothing else brings its reset along
+        await client.until(lambda: stream in client.was_reset)
+        assert client.bodies[stream] == b"data: 1\n\n"
+        await until_kept(before)
+
+
+async def test_a_response_that_waits_for_its_window_is_sent_though_its_app_has_left() -> None:
+    """Quart has given it up, but it is whole: nothing is to be reset."""
+    app, _, _ = app_of_all_kinds(Limits())
+    app.config["RESPONSE_TIMEOUT"] = 0.1
+    async with serving(app) as server, http2(server, opens_windows=False, initial_window=100) as client:
+        stream = await client.request("/plain/small")
+        await client.until(lambda: len(client.bodies[stream]) == 100)
+        await trio.sleep(0.3)
+        await client.open_window(stream, 65_535)
+        assert len(await client.until_ended(stream)) == 20_000
+
+
+async def test_a_response_that_waits_for_its_window_leaves_nothing_when_it_is_reset_though_its_app_has_left() -> None:
+    app, _, _ = app_of_all_kinds(Limits())
+    app.config["RESPONSE_TIMEOUT"] = 0.1
+    async with serving(app) as server, http2(server, opens_windows=False, initial_window=100) as client:
+        other = await client.request(f"{PREFIX}/idle")
+        await client.until(lambda: other in client.statuses)
+        before = Kept.now()
+        stream = await client.request("/plain/small")
+        await client.until(lambda: len(client.bodies[stream]) == 100)
+        await tasks_down_to(before.tasks, within_s=DEADLINE_S)
+        await client.reset(stream)
+        await until_kept(before)
+
+
+async def closed_under_an_app_that_waits_for_its_window() -> bool:
+    """Close a connection under a write of an app that asks for no disconnect; return whether the write returns."""
+    returned = trio.Event()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] == "http"
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 200_000, "more_body": True})
+        returned.set()
+
+    async with serving(app) as server:  # type: ignore[arg-type]  # hypercorn takes any
+        async with http2(server, opens_windows=False) as client:
+            stream = await client.request("/")
+            await client.until(lambda: len(client.bodies[stream]) == 65_535)
+        with trio.move_on_after(1):
+            await returned.wait()
+        return returned.is_set()
+
+
+async def test_a_connection_that_is_closed_lets_go_of_an_app_that_waits_for_its_window() -> None:
+    make_app()  # which repairs
+    assert await closed_under_an_app_that_waits_for_its_window()
+
+
+async def test_without_the_repair_such_an_app_waits_until_the_server_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails once hypercorn lets go of it."""
+    leave_out(monkeypatch, H2Protocol, "handle", "_close_stream")
+    assert not await closed_under_an_app_that_waits_for_its_window()
+
+
+TO_WEBSOCKET = ((":method", "CONNECT"), (":protocol", "websocket"), (":path", "/"), *TEST)
+
+
+REFUSED: dict[str, tuple[Headers, list[str], str]] = {
+    "a request for another host": (((":method", "GET"), (":path", "/plain"), *TEST), ["elsewhere"], "404"),
+    "a websocket for another host": ((*TO_WEBSOCKET, ("sec-websocket-version", "13")), ["elsewhere"], "404"),
+    "a websocket of no version": (TO_WEBSOCKET, ["test"], "400"),
+}
+
+
+@pytest.mark.parametrize(("headers", "names", "status"), REFUSED.values(), ids=REFUSED.keys())
+async def test_what_the_server_refuses_by_itself_leaves_nothing_and_does_not_keep_its_connection(
+    headers: Headers, names: list[str], status: str
+) -> None:
+    app, _, _ = app_of_all_kinds(Limits())
+    async with serving(app, server_names=names, keep_alive_timeout=0.3) as server, http2(server) as client:
+        stream = client.prepare(*headers)
+        await client.flush()
+        await client.until_ended(stream)
+        assert client.statuses[stream] == status
+        await client.until(lambda: client.is_over)
+
+
+async def test_a_websocket_that_its_client_closes_has_its_last_frame_and_its_end_and_leaves_nothing() -> None:
+    app, _, _ = app_of_all_kinds(Limits())
+
+    @app.websocket("/")
+    async def websocket() -> None:
+        from quart import websocket as socket
+
+        await socket.accept()
+        await socket.send("hello")
+        await trio.sleep_forever()
+
+    async with serving(app) as server, http2(server) as client:
+        await client.until_ended(await client.request("/plain", "GET"))
+        await tasks_at_rest()
+        before = Kept.now()
+        stream = client.prepare(*TO_WEBSOCKET, ("sec-websocket-version", "13"), ends=False)
+        await client.flush()
+        await client.until(lambda: client.bodies[stream] == b"\x81\x05hello")
+        await client.write(stream, b"\x88\x80\0\0\0\0", ends=True)  # a close, masked
+        assert (await client.until_ended(stream)).startswith(b"\x81\x05hello\x88")
+        await until_kept(before)
+
+
+async def test_a_priority_frame_leaves_nothing_whatever_stream_it_is_about() -> None:
+    """One that is open, one that is over, one that never comes; and their parents."""
+    async with bench() as here:
+        before = Kept.now()
+        over = await here.client.request("/plain", "GET")
+        await here.client.until_ended(over)
+        for stream in (here.other, over, over + 2, 99_999):
+            await here.client.send(PriorityFrame(stream, depends_on=stream + 4, exclusive=True).serialize())
+        await here.client.request("/plain", "GET")
+        await until_kept(before)
+
+
+async def test_without_the_repair_a_priority_frame_leaves_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails once hypercorn takes no notice of them."""
+    leave_out(monkeypatch, H2Protocol, "_priority_updated")
+    async with bench() as here:
+        before = Kept.now()
+        await here.client.send(PriorityFrame(99_999).serialize())
+        await here.client.until_ended(await here.client.request("/plain", "GET"))
+        assert Kept.now().nodes == before.nodes + 1
+
+
+# What goes wrong at one stream
+
+
+async def refused_and_reset_while_the_server_stops() -> tuple[bytes, bool]:
+    """Reset a request in its packet while another stream drains; give that stream's body, and whether it has ended."""
+    app, journal = make_app(Limits(drain_s=0.5))
+    async with serving(app) as server, http2(server) as client:
+        ticking = await client.request(f"{PREFIX}/ticks")
+        await client.until(lambda: b"data: 1" in client.bodies[ticking])
+        server.stop()
+        await trio.testing.wait_all_tasks_blocked()
+        await client.request(f"{PREFIX}/ticks", resets=True)
+        await client.until(lambda: client.is_over)
+        await journal.until(over=1)
+        assert journal.started == 1
+        return client.bodies[ticking], ticking in client.ended
+
+
+async def test_a_request_that_is_reset_in_its_packet_while_the_server_stops_ends_no_other() -> None:
+    with nothing_logged():
+        body, ended = await refused_and_reset_while_the_server_stops()
+    assert ended
+    assert body.count(b"data: ") > 10, "it ticked on while it drained"
+    assert b"SERVER_SHUTDOWN" in body
+
+
+async def test_without_the_repair_such_a_request_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails once hypercorn resets no stream that is closed already."""
+    leave_out(monkeypatch, H2Protocol, "_handle_events")
+    body, ended = await refused_and_reset_while_the_server_stops()
+    assert not ended
+    assert b"SERVER_SHUTDOWN" not in body
+
+
+class BrokenLogger(Logger):
+    """Fails for a stream whose client has left."""
+
+    async def access(self, request: Any, response: Any, request_time: float) -> None:
+        if response is None:
+            raise OSError("no space left on device")
+
+
+async def test_a_failure_at_one_stream_is_logged_and_ends_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    async with bench(logger_class=BrokenLogger) as here:
+        before = Kept.now()
+        streams = await here.ask(f"{PREFIX}/idle", 5)
+        await here.journal.until(started=1 + 5)
+        await here.client.reset(*streams)
+        await here.journal.until(over=5)
+        await until_kept(before)
+    failed = [record for record in caplog.records if "Error in an HTTP/2 stream" in record.getMessage()]
+    assert len(failed) == 5
+    assert all("no space left on device" in str(record.exc_info) for record in failed)
+    assert "Error in a connection" not in caplog.text
+
+
+BROKEN: dict[str, Headers] = {
+    "a path beyond ASCII": ((":method", "GET"), (":path", b"/\xff"), *TEST),
+    "a method beyond ASCII": ((":method", b"\xff"), (":path", "/"), *TEST),
+    "CONNECT without a path": ((":method", "CONNECT"), (":authority", "test")),
+}
+
+
+@pytest.mark.parametrize("headers", BROKEN.values(), ids=BROKEN.keys())
+async def test_a_malformed_request_is_reset_and_ends_no_other(headers: Headers) -> None:
+    with nothing_logged():
+        async with bench() as here:
+            before = Kept.now()
+            stream = here.client.prepare(*headers)
+            plain = await here.client.request("/plain", "GET")
+            await here.client.until(lambda: stream in here.client.was_reset)
+            assert await here.client.until_ended(plain) == b"plain"
+            await until_kept(before)
