@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Protocol, final
 
 import attrs
@@ -16,6 +17,8 @@ FIRST_TURNS = 2
 
 MOST_IN_A_ROW = 16
 """How many frames are written for a sender before others run, should it never wait for anything else."""
+
+log = logging.getLogger("trio_streamact")
 
 
 class Sender(Protocol):
@@ -86,8 +89,8 @@ class Outlet:
                     await self._exchange.flush()
         except Exception:
             self._give_up()
-            raise
-        self._sender.all_written()
+        else:
+            self._sender.all_written()
 
     def beat(self) -> bool:
         """Show the client that the stream lives, unless something is on its way to it; say whether it was."""
@@ -115,16 +118,9 @@ class Outlet:
 
     def _take_turn(self) -> None:
         self._has_turn, self._in_a_row = False, 0
-        if self._channel.on_readable is None:
-            return
-        try:
-            self._write_what_is_due()
-        except Exception:
-            self._give_up()
-            raise
-
-    def _write_what_is_due(self) -> None:
         channel = self._channel
+        if channel.on_readable is None:
+            return
         if self._gathering is None and channel.has_frames:
             self._gathering = Gathering(channel, channel.limits.write_bytes)
         if self._gathering is not None:
@@ -146,7 +142,12 @@ class Outlet:
     def _write(self, body: bytes, now: float, ends: bool = False) -> None:
         self._is_begun = True
         self._wrote_at = now
-        if self._exchange.write_nowait(body, now, ends):
+        try:
+            is_written = self._exchange.write_nowait(body, now, ends)
+        except Exception:
+            self._give_up()  # and raise nothing: in a sender's step the handler would get it, and might catch it
+            return
+        if is_written:
             self._on_flushed()
         else:
             self._flushed = trio.Event()
@@ -157,8 +158,8 @@ class Outlet:
             await self._exchange.flush()
         except Exception:
             self._give_up()
-            raise
-        self._on_flushed()
+        else:
+            self._on_flushed()
 
     def _on_flushed(self) -> None:
         if self._flushed is not None:
@@ -170,8 +171,9 @@ class Outlet:
             self._ask_for_turn()
 
     def _give_up(self) -> None:
-        """Frames may be lost: what the client has had must not look whole."""
-        self._channel.on_readable = None
+        """Write no more: frames may be lost, and what the client has had must not look whole."""
+        log.exception("Writing a stream failed")
+        self._channel.drop()
         self._exchange.abort()
         if self._flushed is not None:
             self._flushed.set()

@@ -131,6 +131,11 @@ class FrameChannel:
         self.is_open = False
         self._wake_all()
 
+    def drop(self) -> None:
+        """Close, and forget the frames that wait: nothing will be written any more."""
+        self.close()
+        self._frames, self._bytes = [], 0
+
     async def wait(self) -> None:
         """Wait until the other side has done something, or until ``wake``."""
         task = trio.lowlevel.current_task()
@@ -242,9 +247,9 @@ class Stream(Generic[ChunkT]):
             OversizedChunkError: *data* is larger than ``Limits.chunk_bytes``, encoded.
             trio.Cancelled: The client has left, the action's lifetime is over, or the server is shutting down.
         """
+        await trio.lowlevel.checkpoint_if_cancelled()
         if not self._channel.is_open:
             raise trio.ClosedResourceError("the stream is closed")
-        await trio.lowlevel.checkpoint_if_cancelled()
         frame = encode_chunk(data, self._chunk_bytes)
         if not self._channel.put_nowait(frame):
             await self._channel.put(frame)

@@ -10,12 +10,13 @@ import re
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
 from typing import Any
 
 import attrs
+import h11
 import pytest
 import trio
 from hypercorn.logging import Logger
@@ -24,7 +25,7 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from tests.apps import Journal
 from tests.quarts import TEARDOWNS
-from tests.servers import RawClient, body_of, call, repaired_writes, serving
+from tests.servers import DEADLINE_S, RawClient, body_of, call, is_complete, repaired_writes, serving
 from trio_streamact import Limits, Stream, StreamActions, StreamReport, stream_ended
 from trio_streamact.serving import writes
 from trio_streamact.serving.keep_alive import IdleTimer
@@ -254,38 +255,49 @@ async def test_an_end_that_nobody_takes_is_not_reported_as_done(where: str) -> N
 
 
 @repaired_writes
-@pytest.mark.parametrize("what", ["write_nowait", "flush"])
+@pytest.mark.parametrize("where", ["the sender's step", "a turn", "the last", "flush"])
 async def test_a_write_that_fails_as_none_should_ends_the_stream_and_does_not_look_whole(
-    what: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    lab, calls = Lab(), 0
+    lab, failed = Lab(limits=Limits(write_bytes=1)), 0  # one chunk a write
 
-    def fail() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            raise LookupError("of nobody's making")
+    def failing(real: Any, fails: Callable[..., object]) -> Any:
+        def write(self: Any, *args: Any) -> Any:
+            nonlocal failed
+            if fails(*args):
+                failed += 1
+                raise LookupError("of nobody's making")
+            return real(self, *args)
 
-    def write_nowait(self: Any, body: bytes) -> bool:
-        fail()
-        return bool(real(self, body))
-
-    async def flush(self: Any) -> None:
-        fail()
-        await real(self)
+        return write
 
     async def handler(stream: Stream[Any]) -> None:
-        for number in itertools.count():
-            await stream.send([number, "x" * 100_000])
+        with trio.move_on_after(DEADLINE_S, shield=True):  # it swallows its cancellation for a while
+            for number in range(4):
+                with suppress(LookupError, trio.ClosedResourceError):
+                    await stream.send([number, "x" * (2**20 - 100 if where == "flush" else 10)])
+                if where != "a turn":
+                    await trio.sleep(0.02)
+        if where == "a turn":
+            await trio.sleep_forever()
 
-    real = getattr(writes.Writes, what)
-    monkeypatch.setattr(writes.Writes, what, write_nowait if what == "write_nowait" else flush)
-    async with serving(lab.serves(handler)) as server, await ask(server) as client:
-        with trio.fail_after(5), suppress(trio.BrokenResourceError):
-            while await client.stream.receive_some():
-                pass
-        await lab.journal.until(over=1)
-    assert "Writing a stream failed" in caplog.text
+    if where == "flush":
+        monkeypatch.setattr(writes.Writes, "flush", failing(writes.Writes.flush, lambda: not failed))
+    else:
+        mark = b"__actions_done" if where == "the last" else b"[2,"
+        write_nowait = failing(writes.Writes.write_nowait, lambda body, _: failed or mark in body)
+        monkeypatch.setattr(writes.Writes, "write_nowait", write_nowait)
+    async with serving(lab.serves(handler)) as server, await ask(server, receive_buffer=4096) as client:
+        with trio.fail_after(DEADLINE_S), suppress(trio.BrokenResourceError):
+            while part := await client.stream.receive_some():
+                client.received += part
+        assert (await lab.reported()).outcome == "disconnected"
+    assert failed == 1, "it was tried again, whatever had become of what was lost"
+    assert [type(record.exc_info[1]) for record in caplog.records if record.exc_info] == [LookupError]
+    assert not is_complete(client.received)
+    whole, _, _ = body_of(client.received).rpartition(b"\n\n")
+    chunks = [json.loads(event.removeprefix(b"data: ")) for event in whole.split(b"\n\n") if event]
+    assert [number for number, _ in chunks] == {"the last": [0, 1, 2, 3], "flush": []}.get(where, [0, 1])
 
 
 async def test_a_head_that_promises_too_little_is_logged_and_ends_the_handler(caplog: pytest.LogCaptureFixture) -> None:
@@ -303,7 +315,8 @@ async def test_a_head_that_promises_too_little_is_logged_and_ends_the_handler(ca
 
     async with serving(lab.serves(handler)) as server, await ask(server):
         await lab.journal.until(over=1)
-    assert "LocalProtocolError" in caplog.text
+    logged = [record for record in caplog.records if record.name == "trio_streamact"]
+    assert [type(record.exc_info[1]) for record in logged if record.exc_info] == [h11.LocalProtocolError]
 
 
 INTERRUPTED = """
@@ -405,7 +418,8 @@ async def test_whoever_stands_between_quart_and_the_server_sees_every_byte(where
     assert noting.seen.endswith(DONE)
 
 
-async def test_a_client_that_resets_ends_the_handler_even_if_nobody_can_be_told() -> None:
+@pytest.mark.parametrize("meanwhile", ["sends on", "waits", "has returned"])
+async def test_a_client_that_resets_ends_the_stream_even_if_nobody_can_be_told(meanwhile: str) -> None:
     """hypercorn tells its log first, and whoever fails there ends the telling."""
 
     class FailingLogger(Logger):
@@ -414,17 +428,21 @@ async def test_a_client_that_resets_ends_the_handler_even_if_nobody_can_be_told(
                 raise LookupError("the response of a stream that was cut")
 
     async def handler(stream: Stream[Any]) -> None:
-        while True:
+        await stream.send("x" * 8 * 2**20)  # more than the kernel takes
+        while meanwhile == "sends on":
             await stream.send("x" * 100_000)
+        if meanwhile == "waits":
+            await trio.sleep_forever()
 
-    lab = Lab()
+    lab = Lab(limits=Limits(chunk_bytes=16 * 2**20))
     app = lab.serves(handler)
     for round_ in range(8):  # it depends on who hears of it first
         async with serving(app, logger_class=FailingLogger) as server:
             client = await ask(server)
             await trio.sleep(0.05)
             await client.reset()
-            await lab.journal.until(over=round_ + 1)
+            await lab.journal.until(over=round_ + 1, reports=round_ + 1)
+    assert {report.outcome for report in lab.journal.reports} == {"disconnected"}
 
 
 @pytest.mark.parametrize("how", ["as it is", "copied", "in time", "by a task"])
