@@ -247,9 +247,9 @@ class Stream(Generic[ChunkT]):
             OversizedChunkError: *data* is larger than ``Limits.chunk_bytes``, encoded.
             trio.Cancelled: The client has left, the action's lifetime is over, or the server is shutting down.
         """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        if not self._channel.is_open:
+        if not self._channel.is_open:  # first: a handler that is late is cancelled, too
             raise trio.ClosedResourceError("the stream is closed")
+        await trio.lowlevel.checkpoint_if_cancelled()
         frame = encode_chunk(data, self._chunk_bytes)
         if not self._channel.put_nowait(frame):
             await self._channel.put(frame)

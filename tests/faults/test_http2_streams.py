@@ -396,7 +396,7 @@ async def closed_under_an_app_that_waits_for_its_window() -> bool:
         await send({"type": "http.response.body", "body": b"x" * 200_000, "more_body": True})
         returned.set()
 
-    async with serving(app) as server:  # type: ignore[arg-type]  # hypercorn takes any
+    async with serving(app) as server:  # type: ignore[arg-type, unused-ignore]  # hypercorn takes any
         async with http2(server, opens_windows=False) as client:
             stream = await client.request("/")
             await client.until(lambda: len(client.bodies[stream]) == 65_535)
