@@ -86,7 +86,10 @@ ALLOWED_IN = {
     "click": {"commands"},
     "httpx2": {"client"},
     "trio": set(ORDER) - PURE,
-    "time": {"rate_limits", "serving"},  # its library counts by the wall clock; everything else asks trio.current_time()
+    "time": {
+        "rate_limits",
+        "serving",
+    },  # its library counts by the wall clock; everything else asks trio.current_time()
 }
 
 

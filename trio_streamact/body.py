@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from types import TracebackType
 from typing import Any, final
@@ -16,10 +16,10 @@ from quart import Quart, Response, got_request_exception
 from quart.wrappers.response import ResponseBody
 
 from .causes import parts_of
-from .errors import ActionError, expected_error, shutdown_error, timeout_error, too_many_streams
+from .errors import ActionError, expected_error, shutdown_error, timeout_error
 from .outlet import Outlet
 from .reports import Outcome, StreamReport, run_inline, stream_ended, stream_opened
-from .room import Room
+from .room import Place, Room
 from .serving import Contexts, Exchange, Heart, Look
 from .stream import FrameChannel, Stream
 from .wire import HEARTBEAT, Dialect, encode_done, encode_error
@@ -73,16 +73,22 @@ class BodySettings:
 
     def failed(self, outcome: Outcome, error: ActionError) -> Failed:
         """Encode *error* as the ending of a stream."""
-        return Failed(outcome, error.code, encode_error(error, self.dialect))
+        frame = encode_error(error, self.dialect)
+        if len(frame) > self.room.limits.chunk_bytes:
+            # What it is made of may be the client's own input, which would come back many times as large.
+            short = ActionError(error.code[:100], "The error is too large to be sent", error.status_code)
+            frame = encode_error(short, self.dialect)
+        return Failed(outcome, error.code, frame)
 
 
 @final
 @attrs.frozen
 class Running:
-    """A handler that is about to run, and the contexts in which it does."""
+    """A handler that is about to run, the contexts in which it does, and its place among the open streams."""
 
     produce: Produce
     contexts: Contexts
+    place: Place
 
 
 @final
@@ -105,18 +111,17 @@ class StreamBody(ResponseBody):
         settings: BodySettings,
         exchange: Exchange | None,
         reply: Running | Failed,
-        client: Hashable = None,
     ) -> None:
         self._app = app
         self._settings = settings
         self._exchange = exchange
         self._worker = None if exchange is None else exchange.worker
-        self._client = client
         self._limits = settings.room.limits
         self._channel = FrameChannel(self._limits)
         self._refusal = reply if isinstance(reply, Failed) else None
+        self._place: Place | None = None
         if isinstance(reply, Running):
-            self._running = reply
+            self._running, self._place = reply, reply.place
         self._handling = trio.CancelScope()
         self._is_draining = self._is_cut = False
         self._outcome: Outcome = "done"
@@ -146,8 +151,8 @@ class StreamBody(ResponseBody):
         self._opened_at = trio.current_time()
         if self._exchange is not None:
             self._exchange.carry_stream(self._limits.heartbeat_s, self._beat)
-        if self._refusal is None:
-            self._refusal = self._find_place()
+        if self._refusal is None and self._worker is not None and self._worker.is_stopping:
+            self._refusal = self._settings.failed("shutdown", shutdown_error())
         if self._worker is not None:
             self._worker.join(self._drain)
         if self._exchange is not None and self._exchange.is_straight and self._is_sent_as_it_is():
@@ -182,8 +187,8 @@ class StreamBody(ResponseBody):
                 heart.leave(look)
             if self._worker is not None:
                 self._worker.leave(self._drain)
-            if self._refusal is None:
-                self._settings.room.leave(self._client)
+            if self._place is not None:
+                self._place.give_back()
             if stream_ended.has_receivers_for(self._app):
                 await self._announce(stream_ended, report=self._report())
 
@@ -259,14 +264,6 @@ class StreamBody(ResponseBody):
         """Whether the end of the response follows in no time, and can leave in one write with the last frame."""
         follows = not (self._tasks.child_tasks or stream_ended.has_receivers_for(self._app))
         return follows and self._bytes < AT_ONCE_BYTES
-
-    def _find_place(self) -> Failed | None:
-        """Take a place among the open streams, which `__aexit__` gives back; or say why there is none."""
-        if self._worker is not None and self._worker.is_stopping:
-            return self._settings.failed("shutdown", shutdown_error())
-        if not self._settings.room.enter(self._client):
-            return self._settings.failed("rejected", too_many_streams())
-        return None
 
     def _drain(self) -> None:
         """The server is shutting down: let the handler go on for as long as it may, and then cancel it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Hashable, Mapping
+from collections.abc import Awaitable, Mapping
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, final
@@ -11,10 +11,12 @@ from weakref import WeakSet
 import trio
 from quart import Request, Response, current_app, request
 
-from .action import EXTENSION, AppActions, AppSettings, StreamAction
+from .action import EXTENSION, AppActions, AppSettings, StreamAction, remote_address
 from .body import Failed, Produce, Running, StreamBody, log_error
 from .errors import (
     ActionError,
+    InvalidInput,
+    RejectedError,
     http_version_error,
     internal_error,
     response_in,
@@ -22,8 +24,10 @@ from .errors import (
     to_action_error,
     too_many_streams,
 )
+from .inputs import by_field
 from .origins import refuse_cross_site
 from .requests import bounds_of, read_input
+from .room import Place
 from .serving import exchange_of, hold_contexts
 from .stream import Stream
 from .wrapping import Inner, WrappedRun, run_before
@@ -54,13 +58,11 @@ async def respond(action: StreamAction, route: dict[str, Any]) -> Response:
         return _response(None)
     quart_request: Any = request
     call = _Call(action, quart_request._get_current_object(), route)
-    if (rejection := call.rejection()) is not None:
-        return call.reply(call.of_bodies.failed("rejected", rejection))
     try:
-        running, client = await call.prepare()
+        running = await call.prepare()
     except Exception as error:
         return call.reply(await call.refusal(error))
-    return call.reply(running, client)
+    return call.reply(running)
 
 
 @final
@@ -75,30 +77,57 @@ class _Call:
         self._app = _app()
         self._settings = _settings_at(self._app, request)
         self.of_bodies = self._settings.of_bodies(action)
+        self._place: Place | None = None
 
-    def rejection(self) -> ActionError | None:
-        """Return why the stream cannot be opened, whoever asks; None if it can."""
+    async def prepare(self) -> Running:
+        """Do all that comes before the handler.
+
+        Raises:
+            Exception: The stream is not to be opened; see ``refusal``.
+        """
         if self._request.http_version == "3":
             # hypercorn tells nobody there when a client has left or takes nothing: handlers would run for ever.
-            return http_version_error()
-        return too_many_streams() if self.of_bodies.room.is_full else None
-
-    async def prepare(self) -> tuple[Running, Hashable]:
-        """Do all that comes before the handler; return that, and the client that it is for."""
+            raise http_version_error()
         self._refuse_cross_site()
         arguments: dict[str, Any] = {"request": self._request, "metadata": self._action.metadata, "ctx": {}}
         produce: Produce = partial(_handle, self._action, arguments)
-        if self._action._wraps:
-            run = WrappedRun(partial(self._run_before, arguments), produce, self.of_bodies.task_name)
-            if self._exchange is not None:
-                self._exchange.at_end(run.cancel)
-            await run.prepare()
-            produce = run.produce
-        else:
-            await self._run_before(arguments, _nothing)
-        client = self._settings.client_key(self._request, arguments["ctx"])
-        hash(client)  # or the counting of streams would raise it, when the head has left
-        return Running(produce, await hold_contexts(self._exchange)), client
+        try:
+            if self._action._wraps:
+                run = WrappedRun(partial(self._run_before, arguments), produce, self.of_bodies.task_name)
+                if self._exchange is not None:
+                    self._exchange.at_end(run.cancel)
+                await run.prepare()
+                produce = run.produce
+            else:
+                await self._run_before(arguments, _nothing)
+            place = self._place_of(arguments)
+            return Running(produce, await hold_contexts(self._exchange), place)
+        except BaseException:
+            if self._place is not None:
+                self._place.give_back()
+            raise
+
+    def _take_place(self, ctx: dict[str, Any]) -> None:
+        """Take a place before the body is read, so that uploads count too.
+
+        It is counted for a client by its address already; by a key of the app's own, which may need the context that
+        middleware makes, only afterwards.
+        """
+        key = self._settings.client_key
+        client = key(self._request, ctx) if key is remote_address else None
+        self._place = self.of_bodies.room.enter(client)
+        if self._place is None:
+            raise too_many_streams()
+        if self._exchange is not None:
+            self._exchange.at_end(self._place.give_back)  # should the stream never be opened
+
+    def _place_of(self, arguments: dict[str, Any]) -> Place:
+        assert self._place is not None  # noqa: S101 - taken between the guards and the body
+        if self._settings.client_key is not remote_address:
+            client = self._settings.client_key(self._request, arguments["ctx"])
+            if not self._place.count_for(client):
+                raise too_many_streams()
+        return self._place
 
     def _refuse_cross_site(self) -> None:
         request = self._request
@@ -118,6 +147,7 @@ class _Call:
         """Run the guards, read the input, and run the middleware; and *inner* within those that wrap."""
 
         async def read_and_go_on() -> None:
+            self._take_place(arguments["ctx"])
             if self._action.takes_input:
                 limits = self.of_bodies.room.limits
                 raw = await read_input(self._request, self._route, limits)
@@ -142,14 +172,17 @@ class _Call:
             raise sole from None if sole is error else error
         handle = self._action.handle_server_error or self._settings.handle_server_error
         answer = to_action_error(error, handle, internal_error())
+        if isinstance(answer, InvalidInput):  # also one that a validator of the author's has made of the input
+            fields = ((tuple(field.split(".")), text) for field, texts in answer.field_errors.items() for text in texts)
+            answer = InvalidInput(by_field(fields))
         await log_error(self._app, self._action.name, error)
-        return self.of_bodies.failed("error", answer)
+        return self.of_bodies.failed("rejected" if isinstance(answer, RejectedError) else "error", answer)
 
-    def reply(self, reply: Running | Failed, client: Hashable = None) -> Response:
+    def reply(self, reply: Running | Failed) -> Response:
         """Make the response that carries the stream, or its refusal."""
         if self._exchange is None:
             _warn_once_unguarded(self._app)
-        return _response(StreamBody(self._app, self.of_bodies, self._exchange, reply, client))
+        return _response(StreamBody(self._app, self.of_bodies, self._exchange, reply))
 
 
 def _settings_at(app: Any, request: Request) -> AppSettings:

@@ -90,6 +90,11 @@ class InvalidInput(ActionError):  # noqa: N818 - reads as what it says: `raise I
         super().__init__("VALIDATION_ERROR", "Input validation failed", 422, field_errors)
 
 
+@final
+class RejectedError(ActionError):
+    """The stream is not opened, whatever the input; the report calls that ``rejected``."""
+
+
 ServerErrorHandler = Callable[[Exception], ActionError | Mapping[str, Any] | None]
 """Converts an exception that is not meant for the client to what the client receives; it may raise an ``ActionError``.
 
@@ -121,14 +126,15 @@ def shutdown_error() -> ActionError:
     return ActionError("SERVER_SHUTDOWN", "The server is shutting down", 503)
 
 
-def http_version_error() -> ActionError:
+def http_version_error() -> RejectedError:
     """The client speaks a version of HTTP over which streams cannot be kept in hand."""
-    return ActionError("HTTP_VERSION_NOT_SUPPORTED", "Streams are not served over HTTP/3; use HTTP/2 or HTTP/1.1", 505)
+    message = "Streams are not served over HTTP/3; use HTTP/2 or HTTP/1.1"
+    return RejectedError("HTTP_VERSION_NOT_SUPPORTED", message, 505)
 
 
-def too_many_streams() -> ActionError:
+def too_many_streams() -> RejectedError:
     """There is no room; there may be soon."""
-    return ActionError("TOO_MANY_STREAMS", "Too many streams are open", 503, retry_after_s=RETRY_AFTER_S)
+    return RejectedError("TOO_MANY_STREAMS", "Too many streams are open", 503, retry_after_s=RETRY_AFTER_S)
 
 
 def sole_error(error: BaseException) -> BaseException:

@@ -24,11 +24,24 @@ def test_a_room_without_limits_is_never_full() -> None:
 
 def test_places_are_counted_in_all_and_for_each_client() -> None:
     room = Room(Limits(streams=3, streams_per_client=2))
-    assert [room.enter("a") for _ in range(3)] == [True, True, False]
-    assert [room.enter("b") for _ in range(2)] == [True, False]
-    assert room.is_full
-    room.leave("a")
-    assert room.enter("b")
+    first, *others = [room.enter("a") for _ in range(3)]
+    assert [place is not None for place in others] == [True, False]
+    assert [room.enter("b") is not None for _ in range(2)] == [True, False]
+    assert first is not None
+    for _ in range(2):  # once is enough
+        first.give_back()
+    assert [room.enter("b") is not None for _ in range(2)] == [True, False]
+
+
+def test_a_place_can_be_counted_for_a_client_that_is_known_later() -> None:
+    room = Room(Limits(streams_per_client=1))
+    first, second, third = (room.enter(None) for _ in range(3))
+    assert first is not None and second is not None and third is not None  # noqa: PT018 - for the types
+    assert first.count_for("a")
+    assert not second.count_for("a")
+    assert second.count_for("b")
+    first.give_back()
+    assert third.count_for("a")
 
 
 def test_no_client_in_particular_is_counted_in_all_alone() -> None:
@@ -39,8 +52,9 @@ def test_no_client_in_particular_is_counted_in_all_alone() -> None:
 def test_clients_that_left_are_forgotten() -> None:
     room = Room(Limits(streams_per_client=2))
     for client in range(100):
-        room.enter(client)
-        room.leave(client)
+        place = room.enter(client)
+        assert place is not None
+        place.give_back()
     assert not room._per_client
 
 

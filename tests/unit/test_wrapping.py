@@ -238,14 +238,14 @@ async def test_what_wraps_ends_where_the_stream_is_never_opened(
 
 async def test_what_wraps_ends_where_there_is_no_room(autojump_clock: trio.testing.MockClock) -> None:
     log = Log()
-    app = app_with(sleeps, middleware=[log.wrapper("it")], limits=Limits(streams_per_client=1))
+    app = app_with(sleeps, guards=[log.wrapper("it")], limits=Limits(streams_per_client=1))
     async with open_stream(app, f"{PREFIX}/it") as first:
         await first.next_chunk()
         del log[:]
         async with open_stream(app, f"{PREFIX}/it") as second:
             assert (await error_of(second)).code == "TOO_MANY_STREAMS"
         await trio.sleep(1)
-        assert log == ["it begins", "it sees Cancelled", "it ends"]
+        assert log == ["it begins", "it sees RejectedError", "it ends"]
 
 
 async def test_the_client_is_told_of_a_commit_that_fails(autojump_clock: trio.testing.MockClock) -> None:

@@ -10,8 +10,8 @@ One idea a file, each of which knows only those before it: ``declared``, ``costs
 """
 
 from .costs import Bounds, check_json
-from .messages import MAX_ERRORS
+from .messages import MAX_ERRORS, by_field
 from .schema import InputSchema, input_schema
 from .texts import Text, as_json
 
-__all__ = ["MAX_ERRORS", "Bounds", "InputSchema", "Text", "as_json", "check_json", "input_schema"]
+__all__ = ["MAX_ERRORS", "Bounds", "InputSchema", "Text", "as_json", "by_field", "check_json", "input_schema"]

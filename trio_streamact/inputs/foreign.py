@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from ..errors import ROOT_FIELD, InvalidInput
+from ..errors import InvalidInput
 from .declared import FieldTypes, Structure, named
 from .messages import MAX_ERRORS, REQUIRED, TOO_DEEP, TOO_MANY, by_field
 
@@ -46,7 +46,7 @@ def pydantic_fields(declared: Any) -> FieldTypes:
     return lambda name: hints.get(name, Any)
 
 
-_MSGSPEC_PATH = re.compile(r" - at `(key in )?\$(?P<path>.*)`$", re.DOTALL)
+_MSGSPEC_PLACE = re.compile(r"(key in )?\$(?P<path>.*)", re.DOTALL)
 _MSGSPEC_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
 
 
@@ -63,17 +63,20 @@ def by_msgspec(declared: Any) -> Structure:
             raise InvalidInput(TOO_DEEP) from None
         except msgspec.ValidationError as error:
             path, message = _msgspec_message(str(error))
-            raise InvalidInput({path or ROOT_FIELD: [message]}) from None
+            raise InvalidInput(by_field([(tuple(path.split(".")), message)])) from None
 
     return structure
 
 
 def _msgspec_message(text: str) -> tuple[str, str]:
     """The dotted path in a message of msgspec, which tells indices but not keys, and the rest of the message."""
-    found = _MSGSPEC_PATH.search(text)
+    # From the end: the message before it may quote the input, and with it whatever looks like a place.
+    message, separator, place = text.removesuffix("`").rpartition(" - at `")
+    found = _MSGSPEC_PLACE.fullmatch(place) if separator and text.endswith("`") else None
+    if found is None:
+        message = text
     path = found["path"].replace("[...]", ".*") if found else ""
     dotted = re.sub(r"\[(\d+)\]", r".\1", path).strip(".")
-    message = _MSGSPEC_PATH.sub("", text)
     if missing := _MSGSPEC_MISSING.fullmatch(message):
         return f"{dotted}.{missing['name']}".strip("."), REQUIRED
     return dotted, message

@@ -27,6 +27,17 @@ MAX_ERRORS = 100
 
 TOO_MANY = f"More than {MAX_ERRORS} values are invalid"
 
+PART_CHARS = 100
+"""How much of one name is told in a path."""
+
+MESSAGE_CHARS = 500
+"""How much of one message is told."""
+
+REPORT_BYTES = 14 * 1024
+"""Where a report ends, escapes counted: with its punctuation and what is around it, it stays below 16 KiB."""
+
+MORE = "There is more that is invalid"
+
 Path = tuple[str, ...]
 """The names and indices that lead from the input to a value in it."""
 
@@ -176,8 +187,23 @@ def _constructor_words(error: BaseException) -> str:
 
 
 def by_field(messages: Iterable[tuple[Path, str]]) -> dict[str, list[str]]:
-    """Give *messages* as an ``InvalidInput`` takes them, by dotted path."""
+    """Return *messages* as an ``InvalidInput`` takes them, by dotted path.
+
+    Paths and messages hold what the client sent, so each is cut, and the report ends at ``REPORT_BYTES``.
+    """
     collected: dict[str, list[str]] = {}
+    size = 0
     for path, message in messages:
-        collected.setdefault(".".join(path) or ROOT_FIELD, []).append(message)
+        field = ".".join(cut(name, PART_CHARS) for name in path) or ROOT_FIELD
+        said = cut(message, MESSAGE_CHARS)
+        size += len(json.dumps(said)) + (0 if field in collected else len(json.dumps(field)))
+        if size > REPORT_BYTES:
+            collected.setdefault(ROOT_FIELD, []).append(MORE)
+            break
+        collected.setdefault(field, []).append(said)
     return collected
+
+
+def cut(text: str, chars: int) -> str:
+    """Return *text*, or its beginning and an ellipsis where it is longer than *chars*."""
+    return text if len(text) <= chars else f"{text[: chars - 1]}…"
