@@ -14,7 +14,7 @@ from collections.abc import Set as AbstractSet
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date, datetime, time
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import Any, final
 
 import attrs
@@ -77,15 +77,25 @@ def check_json(text: bytes, bounds: Bounds) -> None:
     opened = text.count(b"[") + text.count(b"{")
     if opened <= bounds.depth and opened + text.count(b",") < bounds.values:
         return  # even if none of these stands in a string
-    bare = _STRING.sub(b"", text)
-    brackets = bare.translate(None, _NO_BRACKETS)
-    depth = max(accumulate(map(_STEPS.__getitem__, brackets)), default=0)
-    if depth > PARSED_DEPTH:
-        return  # what the parser itself refuses
-    if depth > bounds.depth:
+    values = depth = deepest = strings = at = 0
+    # What stands between the strings, up to where there is too much of it: not all at once, which would take memory.
+    for string in chain(_STRING.finditer(text), [None]):
+        between = text[at:] if string is None else text[at : string.start()]
+        if string is not None:
+            at, strings = string.end(), strings + 1
+        brackets = between.translate(None, _NO_BRACKETS)
+        if brackets:
+            deepest = max(deepest, depth + max(accumulate(map(_STEPS.__getitem__, brackets))))
+            opened = brackets.count(b"[") + brackets.count(b"{")
+            depth += 2 * opened - len(brackets)
+            values += opened
+        values += between.count(b",")
+        if deepest > PARSED_DEPTH:
+            return  # what the parser itself refuses
+        if values >= bounds.values or strings > 2 * bounds.values:  # each is a value, or the name of one
+            raise _too_many(bounds)
+    if deepest > bounds.depth:
         raise _too_deep(bounds)
-    if brackets.count(b"[") + brackets.count(b"{") + bare.count(b",") >= bounds.values:
-        raise _too_many(bounds)
 
 
 def check_value(value: Any, size_bytes: int, bounds: Bounds, *, hashes_numbers: bool) -> None:
