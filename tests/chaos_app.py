@@ -115,7 +115,7 @@ def make_app(limits: Limits = LIMITS) -> tuple[QuartTrio, Books]:
         with books:
             await send_all(Wish(10**9, size=1000), stream)
 
-    @actions.post("/idle")
+    @actions.route("/idle", methods=["GET", "POST"])
     async def idle(stream: Stream[Any]) -> None:
         with books:
             await trio.sleep_forever()

@@ -26,7 +26,7 @@ from .errors import (
 )
 from .inputs import by_field
 from .origins import refuse_cross_site
-from .requests import bounds_of, read_input
+from .requests import bounds_of, leave_unread, read_input
 from .room import Place
 from .serving import exchange_of, hold_contexts
 from .stream import Stream
@@ -148,7 +148,9 @@ class _Call:
 
         async def read_and_go_on() -> None:
             self._take_place(arguments["ctx"])
-            if self._action.takes_input:
+            if not self._action.takes_input:
+                leave_unread(self._request, self._exchange)
+            else:
                 limits = self.of_bodies.room.limits
                 raw = await read_input(self._request, self._route, limits)
                 validate = self._action._schema.bounded(raw.value, raw.size_bytes, bounds_of(limits))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import aclosing
 from typing import Any, Self, final
 from urllib.parse import parse_qsl
@@ -20,6 +20,7 @@ from .errors import InvalidInput, parse_error
 from .inputs import Bounds, Text, check_json
 from .limits import Limits
 from .multipart import MultipartReader, NotAForm
+from .serving import Exchange
 
 MAX_PAIRS = 1000
 """How many names a query or a form may have; Quart's MAX_FORM_PARTS for multipart forms, by default the same."""
@@ -57,7 +58,7 @@ async def read_input(request: Request, route: dict[str, Any], limits: Limits) ->
         InvalidInput: It has too many values or levels, or there are route variables and a body that is no object.
     """
     if request.method in ("GET", "HEAD"):
-        request.body = DroppedBody()  # type: ignore[assignment]  # a stand-in for Quart's own
+        leave_unread(request, None)
         query = request.query_string
         if len(query) > limits.input_bytes:
             raise parse_error("Query string is too large")
@@ -151,6 +152,38 @@ async def _multipart(request: Request, encoding: str, limits: Limits) -> RawInpu
     except NotAForm:
         raise parse_error("Invalid form in request body") from None
     return RawInput(_gathered(reader.fields), reader.size_bytes)
+
+
+def leave_unread(request: Request, exchange: Exchange | None) -> None:
+    """Leave the body to the handler, which may ask the request for it; nobody asks for that of a GET."""
+    if request.method in ("GET", "HEAD"):
+        request.body = DroppedBody()  # type: ignore[assignment]  # a stand-in for Quart's own
+    elif exchange is not None and not request.body._complete.is_set():
+        wanted = trio.Event()
+        request.body = UnreadBody(request.body, wanted.set)  # type: ignore[assignment]  # the same
+        exchange.hold_body(wanted)
+
+
+@final
+class UnreadBody:
+    """Takes the place of a body until somebody asks for it."""
+
+    def __init__(self, body: Any, want: Callable[[], None]) -> None:
+        self._body = body
+        self._want = want
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self._want()
+        parts: AsyncIterator[bytes] = aiter(self._body)
+        return parts
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        self._want()
+        whole: Generator[Any, None, bytes] = self._body.__await__()
+        return whole
 
 
 @final

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
@@ -14,6 +15,7 @@ from attrs import define, field
 from quart import request
 from quart_trio import QuartTrio
 
+from tests.servers import serving
 from trio_streamact import ActionError, Stream, StreamActions
 from trio_streamact.inputs import Text
 from trio_streamact.requests import MAX_PAIRS
@@ -563,3 +565,21 @@ async def test_a_type_that_cannot_be_read_is_named(content_type: str) -> None:
         data=b"a,b\n",
         headers={"Content-Type": content_type},
     )
+
+
+async def test_a_large_body_that_a_handler_asks_for_comes_whole_over_a_connection() -> None:
+    """Until then it waits with the client."""
+    app = QuartTrio(__name__)
+    begun = trio.Event()
+
+    @StreamActions(app).post("/raw")
+    async def raw(stream: Stream[Any]) -> None:
+        begun.set()
+        await trio.sleep(0.1)
+        await stream.send(len(await request.get_data()))
+
+    body = b"x" * 3_000_000
+    async with serving(app) as server, await server.connect() as client, trio.open_nursery() as nursery:
+        nursery.start_soon(partial(client.request, f"{PREFIX}/raw", body=body, headers={"Connection": "close"}))
+        await begun.wait()
+        assert b"data: 3000000\n" in await client.read_all()

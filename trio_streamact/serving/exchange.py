@@ -21,6 +21,9 @@ SCOPE_KEY = "trio_streamact"
 FINISH_S = 1.0
 """How long a finished response may take to be flushed after its stream was closed, in seconds."""
 
+UNREAD_BYTES = 64 * 1024
+"""How much of a request's body is received before somebody asks for it, where nobody has to."""
+
 REST_LOOK_S = 0.1
 """How often to look whether middleware outside has sent the rest of a response, in seconds."""
 
@@ -66,6 +69,8 @@ class Exchange:
     _heart: Heart = attrs.field(init=False)
     _body_bytes: int = attrs.field(default=0, init=False)
     _mark: tuple[float, object] | None = attrs.field(default=None, init=False)
+    _wanted: trio.Event | None = attrs.field(default=None, init=False)
+    _received_bytes: int = attrs.field(default=0, init=False)
     _at_end: list[Callable[[], None]] = attrs.field(factory=list, init=False)
     _acknowledged: object = attrs.field(default=None, init=False)
 
@@ -161,6 +166,13 @@ class Exchange:
         if self._is_bare and self._finished is None:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
+    def hold_body(self, wanted: trio.Event) -> None:
+        """Receive no more of a large request body until it is *wanted*: until then it waits with the client.
+
+        A client that leaves meanwhile is found by the heartbeats.
+        """
+        self._wanted = wanted
+
     def at_end(self, call: Callable[[], None]) -> None:
         """Call *call* when the exchange is over, also where no stream was opened."""
         self._at_end.append(call)
@@ -247,12 +259,16 @@ class Exchange:
     async def receive(self) -> Message:
         """Receive from the server."""
         try:
+            if self._wanted is not None and self._received_bytes > UNREAD_BYTES:
+                await self._wanted.wait()
             message = await self._receive()
         except trio.Cancelled:
             # The server gives up on this exchange, but a write that it shields would go on for ever.
             self._abort_if_stuck(self._sending > 0)
             raise
-        if message["type"] == "http.disconnect":
+        if message["type"] == "http.request":
+            self._received_bytes += len(message.get("body", b""))
+        elif message["type"] == "http.disconnect":
             if self._finished is not None and not self._finished.is_set():
                 with trio.move_on_after(FINISH_S):
                     await self._finished.wait()
