@@ -16,6 +16,7 @@ HOUSE = Path(trio_streamact.__file__).parent
 
 ORDER = (
     "versions",
+    "logs",
     "errors",
     "causes",
     "limits",
@@ -66,7 +67,7 @@ ORDER_WITHIN = {
 }
 """The same within a folder, where one holds; ``__init__`` is behind them all. Elsewhere there are no circles."""
 
-PURE = {"versions", "errors", "limits", "wire", "decoder", "inputs", "calls", "origins", "frames"}
+PURE = {"versions", "logs", "errors", "limits", "wire", "decoder", "inputs", "calls", "origins", "frames"}
 ALLOWED_IN = {
     "quart": {
         "multipart",

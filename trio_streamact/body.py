@@ -17,6 +17,7 @@ from quart.wrappers.response import ResponseBody
 
 from .causes import parts_of
 from .errors import ActionError, expected_error, shutdown_error, timeout_error
+from .logs import SafeLogger
 from .outlet import Outlet
 from .reports import Outcome, StreamReport, run_inline, stream_ended, stream_opened
 from .room import Place, Room
@@ -327,7 +328,7 @@ class StreamBody(ResponseBody):
         try:
             with self._handling:
                 if await self._handle() is not None:
-                    self._app.logger.warning(
+                    SafeLogger(self._app.logger).warning(
                         "The handler of stream action %s returned a value, which is not sent: "
                         "send it with `await stream.send(...)`",
                         self._settings.action,
@@ -378,6 +379,8 @@ class StreamBody(ResponseBody):
     async def _fail(self, error: BaseException) -> None:
         """End the stream with *error*, first for the client, then for the log."""
         self._end(self._settings.failed("error", self._settings.to_error(error)))
+        for _ in range(2):  # the ending leaves first, whatever the log does; trio runs what is ready in any order
+            await trio.lowlevel.cancel_shielded_checkpoint()
         await log_error(self._app, self._settings.action, error)
 
     def _end(self, ending: Failed) -> None:
@@ -407,7 +410,7 @@ class StreamBody(ResponseBody):
             with trio.CancelScope(shield=True, deadline=trio.current_time() + REPORTING_S):
                 await signal.send_async(self._app, _sync_wrapper=run_inline, **about)
         except Exception:
-            self._app.logger.exception("A receiver of %s failed", signal.name)
+            SafeLogger(self._app.logger).exception("A receiver of %s failed", signal.name)
 
 
 async def log_error(app: Quart, action: str, error: BaseException) -> None:
@@ -417,7 +420,7 @@ async def log_error(app: Quart, action: str, error: BaseException) -> None:
     """
     expected = expected_error(error)
     if expected is None:
-        app.logger.error("Stream action %s failed", action, exc_info=error)
+        SafeLogger(app.logger).error("Stream action %s failed", action, exc_info=error)
         with trio.CancelScope(shield=True, deadline=trio.current_time() + REPORTING_S):
             try:
                 await got_request_exception.send_async(
@@ -426,6 +429,6 @@ async def log_error(app: Quart, action: str, error: BaseException) -> None:
                     exception=error,
                 )
             except Exception:
-                app.logger.exception("A receiver of got_request_exception failed")
+                SafeLogger(app.logger).exception("A receiver of got_request_exception failed")
     elif expected.status_code >= 500 and expected.__cause__ is not None:
-        app.logger.warning("Stream action %s ended with %s", action, expected, exc_info=expected)
+        SafeLogger(app.logger).warning("Stream action %s ended with %s", action, expected, exc_info=expected)

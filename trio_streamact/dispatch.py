@@ -25,6 +25,7 @@ from .errors import (
     too_many_streams,
 )
 from .inputs import by_field
+from .logs import SafeLogger
 from .origins import refuse_cross_site
 from .requests import bounds_of, leave_unread, read_input
 from .room import Place
@@ -135,7 +136,7 @@ class _Call:
             refuse_cross_site(request.method, request.headers, self._settings.origins)
         except ActionError:
             origin = request.headers.get("Origin", "")
-            self._app.logger.warning(
+            SafeLogger(self._app.logger).warning(
                 "Stream action %s refused a request of a page at %.200r; to allow it, list the page's origin in "
                 "StreamActions(app, allow_origins=[...])",
                 self._action.name,
@@ -201,7 +202,7 @@ _warned: WeakSet[Any] = WeakSet()
 def _warn_once_unguarded(app: Any) -> None:
     if app.extensions.get(EXTENSION) is None and app not in _warned:
         _warned.add(app)
-        app.logger.warning(
+        SafeLogger(app.logger).warning(
             "This app serves streams without StreamActions(app): connections will not close behind them, clients that "
             "stall will hold them for ever, and a shutdown will cut them without a word"
         )

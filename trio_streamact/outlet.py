@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Protocol, final
 
 import attrs
 import trio
 
+from .logs import log
 from .serving import Exchange
 from .stream import GATHER_S, FrameChannel, Gathering
 from .wire import HEARTBEAT
@@ -17,8 +17,6 @@ FIRST_TURNS = 2
 
 MOST_IN_A_ROW = 16
 """How many frames are written for a sender before others run, should it never wait for anything else."""
-
-log = logging.getLogger("trio_streamact")
 
 
 class Sender(Protocol):

@@ -7,7 +7,6 @@ and the way back share a task, which begins before the stream is opened and ends
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, final
@@ -16,14 +15,13 @@ import attrs
 import trio
 
 from .calls import NamedCall, merge, name_of
+from .logs import log
 from .stream import Stream
 
 UNWIND_S = 5.0
 """How long the part of a guard or middleware after its ``yield`` may take, in seconds."""
 
 Inner = Callable[[], Awaitable[None]]
-
-log = logging.getLogger("trio_streamact")
 
 
 async def run_before(calls: Sequence[NamedCall], arguments: dict[str, Any], inner: Inner) -> None:

@@ -15,7 +15,6 @@ open, and the log says so, once.
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -27,7 +26,7 @@ import attrs
 import httpx2
 import trio
 
-log = logging.getLogger("trio_streamact.client")
+from ..logs import client_log
 
 CANCEL = 8
 """RFC 9113, 7: "The endpoint uses this error code to indicate that the stream is no longer needed." """
@@ -113,4 +112,4 @@ async def _reset(connection: Any, stream_id: int) -> None:
 
 @cache
 def _say_once_that_streams_stay_open() -> None:
-    log.warning("Streams of HTTP/2 that are left early stay open: this HTTP client hides its connections")
+    client_log.warning("Streams of HTTP/2 that are left early stay open: this HTTP client hides its connections")

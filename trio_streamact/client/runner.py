@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar, Unpack, final, overload
 
 import trio
 
 from ..errors import ActionError
+from ..logs import client_log
 from ..references import StreamActionReference
 from .faults import invalid_input
 from .options import AddressOptions, CallOptions, Prepared, prepared
@@ -19,8 +19,6 @@ Input = TypeVar("Input")
 Chunk = TypeVar("Chunk")
 
 Status = Literal["idle", "streaming", "done", "error"]
-
-log = logging.getLogger("trio_streamact.client")
 
 
 @final
@@ -102,7 +100,7 @@ class StreamActionRunner(Generic[Input, Chunk]):
             return error
         except Exception as failure:
             # Out of a function that gives headers, or hooks of the HTTP client: whoever wrote them wants to know.
-            log.exception("The run failed for a reason of its own program")
+            client_log.exception("The run failed for a reason of its own program")
             told = invalid_input("The request could not be made")
             told.__cause__ = failure
             return told
@@ -129,7 +127,7 @@ class StreamActionRunner(Generic[Input, Chunk]):
             if inspect.isawaitable(result):
                 await result
         except Exception:
-            log.exception("%r failed", callback)
+            client_log.exception("%r failed", callback)
 
 
 @overload

@@ -8,7 +8,6 @@ entered a second time, and teardown functions run twice, after the view and afte
 from __future__ import annotations
 
 import copy
-import logging
 from contextlib import AbstractAsyncContextManager, suppress
 from contextvars import Context
 from types import TracebackType
@@ -22,6 +21,7 @@ from quart import Quart, Request
 from quart.ctx import AppContext
 from quart.signals import appcontext_popped, appcontext_tearing_down, request_tearing_down
 
+from ..logs import log
 from .exchange import Exchange
 
 TEARDOWN_S = 5.0
@@ -29,8 +29,6 @@ TEARDOWN_S = 5.0
 
 Contexts = AbstractAsyncContextManager[None]
 """What ``hold_contexts`` returns."""
-
-log = logging.getLogger("trio_streamact")
 
 _OldRequestContext: type[Any] | None = getattr(quart.ctx, "RequestContext", None)  # until Quart 0.22
 _SIGNALS = (request_tearing_down, appcontext_tearing_down, appcontext_popped)

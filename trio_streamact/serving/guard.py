@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import final
 
 import attrs
@@ -14,6 +13,7 @@ from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from ..causes import parts_of
+from ..logs import log
 from . import access_log, flow_control, http2, http_streams, isolation, keep_alive, pipelining
 from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
@@ -23,8 +23,6 @@ from .http_streams import find_stream, is_plain_method, is_within_request
 from .versions import can_repair
 from .worker import stop_on_sigterm
 from .writes import repair_http2
-
-log = logging.getLogger("trio_streamact")
 
 WRONG_WORKER = (
     "this app runs on Trio, and was started on another event loop: "

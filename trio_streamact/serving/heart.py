@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import heapq
-import logging
 import math
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -13,10 +12,10 @@ from typing import Protocol, final
 import attrs
 import trio
 
+from ..logs import log
+
 LINGER_S = 1.0
 """How long it waits for the next stream when the last one has ended, in seconds."""
-
-log = logging.getLogger("trio_streamact")
 
 
 class Patient(Protocol):

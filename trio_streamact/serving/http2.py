@@ -14,6 +14,7 @@ from hypercorn.events import Closed, Updated
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.ws_stream import WSStream
 
+from ..logs import log_by_hypercorn
 from .flow_control import free
 from .versions import can_repair
 
@@ -99,7 +100,7 @@ async def _give_up(protocol: Any, stream_id: int, error: Exception) -> None:
         protocol.streams.pop(stream_id, None)  # no app was started that must learn of the end
     await reset_stream(protocol, stream_id, ErrorCodes.PROTOCOL_ERROR if is_malformed else ErrorCodes.INTERNAL_ERROR)
     if not is_malformed:
-        await protocol.config.log.exception("Error in an HTTP/2 stream, which was reset")
+        await log_by_hypercorn(protocol.config, "Error in an HTTP/2 stream, which was reset")
 
 
 def _free_streams() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from hypercorn.trio.tcp_server import TCPServer
 
+from ..logs import log_by_hypercorn
 from .versions import can_repair
 
 
@@ -36,7 +37,7 @@ def _contain(owner: Any, name: str) -> None:
         try:
             await original(self, *arguments)
         except* Exception:
-            await self.config.log.exception("Error in a connection")
+            await log_by_hypercorn(self.config, "Error in a connection")
 
     contained.repaired = True  # type: ignore[attr-defined]
     contained.original = original  # type: ignore[attr-defined]
