@@ -133,6 +133,20 @@ async def test_a_reader_that_is_merely_slow_is_not_ended() -> None:
     assert journal.reports[0].duration_s > 5 * STALL_S
 
 
+async def test_a_reader_of_http2_that_is_merely_slow_is_not_ended() -> None:
+    """It opens its windows little by little, and the connection is never stuck."""
+    app, journal = make_app(LIMITS)
+    async with serving(app) as server, http2(server, opens_windows=False) as client:
+        stream = await client.request(f"{PREFIX}/flood")
+        await client.until(lambda: len(client.bodies[stream]) == 65_535)
+        for number in range(1, 21):
+            await client.open_window(stream, 1000)
+            await client.until(lambda size=65_535 + number * 1000: len(client.bodies[stream]) == size)  # type: ignore[misc]
+            await trio.sleep(STALL_S / 5)
+        assert journal.over == 0
+        assert stream not in client.was_reset
+
+
 async def test_a_stream_without_a_stall_limit_works() -> None:
     app, _ = make_app(Limits(stall_s=math.inf))
     async with serving(app) as server:

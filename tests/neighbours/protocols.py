@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
@@ -97,6 +98,13 @@ class Unread:
 
     stream: trio.SocketStream
     request: Callable[[str], Awaitable[None]]
+
+    async def until_reset(self, within_s: float) -> None:
+        """Wait until the server has closed the connection at once, with a RST."""
+        sock = getattr(self.stream, "transport_stream", self.stream).socket
+        with trio.fail_after(within_s):
+            while not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):  # noqa: ASYNC110 - reading would wake it
+                await trio.sleep(0.01)
 
 
 @asynccontextmanager

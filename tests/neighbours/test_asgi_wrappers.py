@@ -21,7 +21,7 @@ from quart import Quart
 from tests.apps import PREFIX, Journal, make_app
 from tests.neighbours.promises import GRACEFUL_S, ON_EACH_PROTOCOL, ON_ONE, STALL_S, Wrap, settings_for
 from tests.neighbours.protocols import Http, on_each_protocol, reading, reading_nothing
-from tests.servers import call, serving, tasks_at_rest, tasks_down_to
+from tests.servers import call, serving
 from trio_streamact import Limits, Stream, StreamActions
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -89,6 +89,7 @@ def bare_scope(scope: Any) -> Any:
 
 
 WRAPPERS: dict[str, Wrap] = {
+    "nothing": lambda app: app,
     "closure": closure,
     "deep copy": with_scope(copy.deepcopy),
     "no extensions": with_scope(lambda scope: {**scope, "extensions": {}}),
@@ -152,11 +153,12 @@ async def test_a_write_that_is_stuck_in_a_task_of_the_wrapper_is_seen(
 ) -> None:
     monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)  # by which Linux would end it, a little later
     app, journal = app_with_much_to_say(goes_on, STALL_S)
-    async with serving(from_a_task(math.inf)(app), **settings_for(http, tls)) as server:
-        before = await tasks_at_rest()
-        async with reading_nothing(server, http, "/much"):
-            await stuck(journal)
-            await tasks_down_to(before, within_s=STALL_S + 4)
+    async with (
+        serving(from_a_task(math.inf)(app), **settings_for(http, tls)) as server,
+        reading_nothing(server, http, "/much") as connection,
+    ):
+        await stuck(journal)
+        await connection.until_reset(within_s=STALL_S + 3)
 
 
 @on_each_protocol
@@ -223,23 +225,58 @@ async def test_middleware_may_end_the_response_that_an_app_has_begun() -> None:
         await journal.until(started=0)
 
 
-async def test_a_head_that_is_stuck_in_a_task_of_the_wrapper_is_seen() -> None:
-    """On HTTP/2 the connection may be stuck already, with a response that nothing limits."""
+def app_with_download() -> tuple[Any, Journal]:
+    """An app with a response of which the kernel takes a part, and whose client has all the time."""
     app, journal = make_app(Limits(stall_s=STALL_S))
 
     @app.post("/download")
     async def download() -> bytes:
         return b"x" * 18_000_000
 
+    return app, journal
+
+
+async def test_a_head_that_is_stuck_in_a_task_of_the_wrapper_is_seen() -> None:
+    """It is all that waits of a stream whose connection of HTTP/2 is stuck already."""
+    app, journal = app_with_download()
     async with (
         serving(from_a_task(math.inf)(app)) as server,
         reading_nothing(server, "http2", "/download") as connection,
     ):
         await trio.testing.wait_all_tasks_blocked(cushion=0.05)
         await connection.request(f"{PREFIX}/idle")
-        with trio.fail_after(STALL_S + 3):
-            await journal.until(started=1, reports=1)
-    assert journal.reports[0].outcome == "stalled"
+        await journal.until(started=1)
+        await connection.until_reset(within_s=STALL_S + 3)
+
+
+async def test_an_end_that_is_stuck_in_a_task_of_the_wrapper_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for the end of a stream, whose app has returned."""
+    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
+    app, journal = app_with_download()
+    at_the_end, may_end = trio.Event(), trio.Event()
+
+    def late(app: App) -> App:
+        async def outside(scope: Any, receive: Any, send: Any) -> None:
+            async def late_send(message: Any) -> None:
+                if scope["path"].startswith(PREFIX) and not message.get("more_body", True):
+                    at_the_end.set()
+                    await may_end.wait()
+                await send(message)
+
+            await app(scope, receive, late_send)
+
+        return outside
+
+    async with (
+        serving(late(from_a_task(math.inf)(app))) as server,
+        reading_nothing(server, "http2", f"{PREFIX}/refused") as connection,
+    ):
+        await at_the_end.wait()
+        await journal.until(over=1, reports=1)
+        await connection.request("/download")
+        await trio.testing.wait_all_tasks_blocked(cushion=0.05)
+        may_end.set()
+        await connection.until_reset(within_s=STALL_S + 3)
 
 
 @on_each_protocol

@@ -94,12 +94,14 @@ class Connection:
     @property
     def waiting_bytes(self) -> int:
         """Bytes of this exchange that wait in hypercorn's buffer of HTTP/2."""
-        buffer = getattr(self.protocol, "stream_buffers", {}).get(self._http.stream_id)
-        return 0 if buffer is None else len(buffer.buffer)
+        return 0 if (buffer := self._buffer()) is None else len(buffer.buffer)
 
-    def progress(self, sent_bytes: int) -> object:
-        """A mark that changes whenever the client has taken something of the *sent_bytes* of this exchange."""
-        taken = sent_bytes - self.waiting_bytes if self.is_multiplexed else None
+    def _buffer(self) -> Any:
+        return getattr(self.protocol, "stream_buffers", {}).get(self._http.stream_id)
+
+    def progress(self) -> object:
+        """Return a mark that changes whenever the client has taken something of this exchange."""
+        taken = getattr(self._buffer(), "taken_bytes", 0)
         if self.is_multiplexed and not self._has_window():
             return taken  # what the connection carries for others is no sign
         return taken, self.acknowledged() if self.is_stuck else None

@@ -67,7 +67,6 @@ class Exchange:
     _finished: trio.Event | None = attrs.field(default=None, init=False)
     _look: Look | None = attrs.field(default=None, init=False)
     _heart: Heart = attrs.field(init=False)
-    _body_bytes: int = attrs.field(default=0, init=False)
     _mark: tuple[float, object] | None = attrs.field(default=None, init=False)
     _wanted: trio.Event | None = attrs.field(default=None, init=False)
     _received_bytes: int = attrs.field(default=0, init=False)
@@ -127,7 +126,6 @@ class Exchange:
         What is left is for ``flush``. Only where the way `is_straight`.
         """
         self._sent_at = now
-        self._body_bytes += len(body)
         return self._writes is None or self._writes.write_nowait(body, ends)
 
     def next_turn(self, turn: Callable[[], None]) -> None:
@@ -199,6 +197,7 @@ class Exchange:
 
     async def _watch_the_rest(self) -> None:
         try:
+            await trio.lowlevel.checkpoint_if_cancelled()  # when hypercorn has given up, the response is over too
             while not (self.is_over or self.stalled):  # noqa: ASYNC110 - hypercorn has no event for it
                 await trio.sleep(REST_LOOK_S)
             self._abort_if_stuck(self.connection is not None and self.connection.is_closed)
@@ -225,7 +224,6 @@ class Exchange:
         self._sent_at = trio.current_time()
         self._sending += 1
         if message["type"] == "http.response.body":
-            self._body_bytes += len(message.get("body", b""))
             if not message.get("more_body", False):
                 self._finished = trio.Event()
             if self._writes is not None and (self._finished is not None or self._beat is None):
@@ -283,7 +281,7 @@ class Exchange:
         if connection is None or not self._is_waiting(connection):
             self._mark = None
             return self._next_beat(now)
-        progress = connection.progress(self._body_bytes)
+        progress = connection.progress()
         acknowledged = connection.acknowledged() if connection.is_stuck else None
         # On HTTP/1.1 a write that has gone through was taken; on HTTP/2 it may be no further than the server's buffer.
         went_through = not connection.is_multiplexed and self._mark is not None and self._mark[0] < self._waits_since

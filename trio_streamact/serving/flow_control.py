@@ -54,6 +54,7 @@ async def pop(self: Any, max_length: int) -> bytes:
     length = min(len(self.buffer), max_length)
     data = bytes(self.buffer[:length])
     del self.buffer[:length]
+    self.taken_bytes = getattr(self, "taken_bytes", 0) + length
     if len(self.buffer) < h2.BUFFER_LOW_WATER:
         await self._paused.set()
     if not self.buffer and not self._complete:
