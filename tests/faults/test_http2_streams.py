@@ -329,7 +329,8 @@ async def test_streams_that_are_reset_while_their_bytes_are_written_leave_nothin
             other = await client.request(f"{PREFIX}/idle")
             await journal.until(started=1)
             before = Kept.now()
-            floods = [await client.request(f"{PREFIX}/flood") for _ in range(5)]
+            floods = [client.prepare((":method", "POST"), (":path", f"{PREFIX}/flood"), *TEST) for _ in range(5)]
+            await client.flush()  # in one packet, or the server's reader may be stuck before it has read them all
             await journal.until(started=2)
             await trio.testing.wait_all_tasks_blocked(cushion=0.2)  # so that all of them are stuck
             await client.reset(*floods)
