@@ -23,6 +23,7 @@ from tests.cli import hypercorn
 from tests.http2 import http2
 from tests.repairs import leave_out
 from tests.servers import Server, serving
+from trio_streamact import StreamActions
 
 REQUESTS = 40
 PATHS = ["/plain", "/generator", f"{PREFIX}/short", "/nothing"]
@@ -207,6 +208,28 @@ async def test_an_app_that_answers_a_client_that_has_left_is_logged_once(version
                 await asked.wait()
         await answered.wait()
     assert lines == ["-"]
+
+
+async def test_the_log_has_the_time_that_a_request_took() -> None:
+    took: list[float] = []
+
+    class TimeLogger(Logger):
+        async def access(self, request: Any, response: Any, request_time: float) -> None:
+            took.append(request_time)
+
+    app = QuartTrio(__name__)
+    StreamActions(app)
+
+    @app.post("/slow")
+    async def slow() -> str:
+        await trio.sleep(0.2)
+        return "plain"
+
+    async with logged(app, [], logger_class=TimeLogger) as server:
+        began = trio.current_time()
+        await ask_by_http1(server, "/slow")
+    assert len(took) == 1
+    assert 0.2 <= took[0] <= trio.current_time() - began
 
 
 @pytest.mark.parametrize("version", ["1.1", "2"])

@@ -21,7 +21,7 @@ from tests.http2 import Http2Client, http2
 from tests.logs import nothing_logged
 from tests.repairs import leave_out
 from tests.servers import DEADLINE_S, Server, serving, tasks_at_rest, tasks_down_to
-from trio_streamact import Limits, Stream, StreamActions
+from trio_streamact import Limits, Stream, define_stream_action
 
 Headers = tuple[tuple[str | bytes, str | bytes], ...]
 
@@ -100,16 +100,17 @@ class Bench:
 def app_of_all_kinds(limits: Limits) -> tuple[QuartTrio, Journal, Gate]:
     """Make an app whose routes end in every way; some do when the gate is opened."""
     app, journal = make_app(limits)
-    actions: StreamActions = app.extensions["trio_streamact"]
     gate = Gate()
 
-    @actions.post("/at-the-gate")
+    @app.post(f"{PREFIX}/at-the-gate")
+    @define_stream_action
     async def at_the_gate(stream: Stream[int]) -> None:
         with journal:
             await stream.send(1)
             await gate.wait()
 
-    @actions.post("/closes-at-the-gate")
+    @app.post(f"{PREFIX}/closes-at-the-gate")
+    @define_stream_action
     async def closes_at_the_gate(stream: Stream[int]) -> None:
         with journal:
             await stream.send(1)
@@ -328,7 +329,8 @@ async def test_streams_that_are_reset_while_their_bytes_are_written_leave_nothin
             other = await client.request(f"{PREFIX}/idle")
             await journal.until(started=1)
             before = Kept.now()
-            floods = [await client.request(f"{PREFIX}/flood") for _ in range(5)]
+            floods = [client.prepare((":method", "POST"), (":path", f"{PREFIX}/flood"), *TEST) for _ in range(5)]
+            await client.flush()  # in one packet, or the server's reader may be stuck before it has read them all
             await journal.until(started=2)
             await trio.testing.wait_all_tasks_blocked(cushion=0.2)  # so that all of them are stuck
             await client.reset(*floods)

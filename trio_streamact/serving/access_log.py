@@ -8,11 +8,10 @@ and its request stands there twice; statsd counts it twice.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from time import time
 from typing import Any
 
 import trio
-from hypercorn.protocol.events import EndBody, StreamClosed
+from hypercorn.protocol.events import EndBody, Request, StreamClosed
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.utils import suppress_body
 
@@ -21,6 +20,7 @@ from .versions import can_repair
 LOG_S = 1.0
 """How long a logger may take for a request whose task is cancelled, in seconds."""
 
+_BEGAN_AT = "_trio_streamact_began_at"
 _BODY_BYTES = "_trio_streamact_body_bytes"
 _IS_LOGGED = "_trio_streamact_is_logged"
 
@@ -35,6 +35,8 @@ def repair() -> None:
     send_error_response: Callable[[Any, int], Awaitable[None]] = HTTPStream._send_error_response
 
     def handle_or_close(self: Any, event: Any) -> Awaitable[None]:
+        if isinstance(event, Request):
+            setattr(self, _BEGAN_AT, trio.current_time())
         return _close(self) if isinstance(event, StreamClosed) and not self.closed else handle(self, event)
 
     def count_and_send(self: Any, message: Any) -> Awaitable[None]:
@@ -85,7 +87,8 @@ async def _log_once(stream: Any, response: Any) -> None:
     if not getattr(stream, _IS_LOGGED, False):
         setattr(stream, _IS_LOGGED, True)
         with trio.CancelScope(shield=True, deadline=trio.current_time() + LOG_S):  # statsd's waits for its socket
-            await stream.config.log.access(stream.scope, response, time() - stream.start_time)
+            took_s = trio.current_time() - getattr(stream, _BEGAN_AT)
+            await stream.config.log.access(stream.scope, response, took_s)
 
 
 def _is_whole(stream: Any) -> bool:
