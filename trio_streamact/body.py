@@ -258,7 +258,8 @@ class StreamBody(ResponseBody):
         if self._outlet is None:
             self._is_beat_due = True
             self._channel.wake()
-        elif self._channel.is_open and self._outlet.beat():
+        elif self._channel.is_open:
+            self._outlet.beat()
             self._bytes += len(HEARTBEAT)
 
     def _ends_at_once(self) -> bool:

@@ -90,12 +90,9 @@ class Outlet:
         else:
             self._sender.all_written()
 
-    def beat(self) -> bool:
-        """Show the client that the stream lives, unless something is on its way to it; say whether it was."""
-        if self._has_turn or self._flushed is not None:
-            return False
+    def beat(self) -> None:
+        """Show the client that the stream lives."""
         self._write(HEARTBEAT, trio.current_time())
-        return True
 
     @trio.lowlevel.enable_ki_protection  # in the midst of this a Ctrl-C would lose a frame, or write it twice
     def _on_readable(self) -> None:

@@ -254,6 +254,26 @@ async def test_an_end_that_nobody_takes_is_not_reported_as_done(where: str) -> N
         assert (await lab.reported()).outcome == "stalled"
 
 
+async def test_an_end_that_has_yet_to_be_written_is_not_reported_as_done() -> None:
+    """Its client leaves behind a write that went through after the handler had closed the stream."""
+    size = 8 * 2**20  # more than the kernel takes
+    lab = Lab(limits=Limits(chunk_bytes=2 * size, buffer_bytes=4 * size))
+
+    async def handler(stream: Stream[Any]) -> None:
+        for _ in range(2):
+            await stream.send("x" * size)
+        await stream.close()
+        await trio.sleep_forever()
+
+    async with serving(lab.serves(handler)) as server:
+        async with await ask(server, receive_buffer=4096) as client:
+            received = 0
+            while received < size * 1.1:  # the first chunk has gone through, and the end is behind the second
+                received += len(await client.stream.receive_some(2**20))
+            await client.reset()
+        assert (await lab.reported()).outcome == "disconnected"
+
+
 @repaired_writes
 @pytest.mark.parametrize("where", ["the sender's step", "a turn", "the last", "flush"])
 async def test_a_write_that_fails_as_none_should_ends_the_stream_and_does_not_look_whole(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
+import h11
+import pytest
 import trio
 import trio.testing
 from hypercorn.config import Config
@@ -57,6 +60,26 @@ async def test_upstream_still_yields_in_every_write_and_ours_in_none() -> None:
         assert received == b"theirsours"
 
 
+async def test_what_is_sent_beside_a_write_that_lasts_comes_behind_it() -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    client = await trio.testing.open_stream_to_socket_listener(listeners[0])
+    async with listeners[0], client, await listeners[0].accept() as stream:
+        server = TCPServer(None, Config(), WorkerContext(None), {}, stream)  # type: ignore[arg-type]  # of no app
+        http = h11.Connection(h11.SERVER)
+        http.receive_data(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+        http.next_event()
+        http.send(h11.Response(status_code=200, headers=[("Transfer-Encoding", "chunked")]))
+        ours = writes.Writes(server, SimpleNamespace(connection=http), lambda: None)
+        async with server.send_lock:
+            assert not ours.write_nowait(b"behind", ends=False)
+            await stream.send_all(b"first ")
+        await ours.flush()
+        received = b""
+        while not received.endswith(b"behind\r\n"):
+            received += await client.receive_some()
+        assert received == b"first 6\r\nbehind\r\n"
+
+
 async def ask(client: RawClient, path: str, until: bytes) -> bytes:
     client.received = b""
     await client.request(path)
@@ -79,6 +102,30 @@ async def test_a_short_stream_leaves_in_one_write(written: list[bytes]) -> None:
             response = await ask(client, "/short", KEPT_ALIVE)
             assert body_of(response).count(b"data:") == 4
             assert len(written) == 1
+
+
+@repaired_writes
+@pytest.mark.parametrize(("is_wrapped", "turns"), [(False, 2), (True, 0)])
+async def test_a_head_leaves_with_the_first_chunk_of_a_handler_that_waits_for_its_turn_alone(
+    written: list[bytes], is_wrapped: bool, turns: int
+) -> None:
+    """Behind middleware the handler has a task of its own, whose first turn is one more."""
+    app = QuartTrio(__name__)
+    if is_wrapped:
+        app.asgi_app = partial(app.asgi_app)  # type: ignore[method-assign]  # as Quart has middleware set
+    actions = StreamActions(app, url_prefix="")
+
+    @actions.post("/soon")
+    async def soon(stream: Stream[int]) -> None:
+        for _ in range(turns):
+            await trio.lowlevel.checkpoint()
+        await stream.send(1)
+
+    async with serving(app) as server, await server.connect() as client:
+        for _ in range(10):  # trio runs what is ready in any order
+            written.clear()
+            await ask(client, "/soon", KEPT_ALIVE)
+            assert b"data: 1\n\n" in written[0]
 
 
 async def test_a_head_waits_for_no_handler_and_a_chunk_for_no_other() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ import trio
 import trio.testing
 from quart import current_app, g, request, session
 from quart.signals import got_request_exception
+from quart.testing import make_test_headers_path_and_query_string, make_test_scope
 from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, make_app
@@ -393,6 +394,46 @@ async def test_hazard_12_a_body_entered_in_a_cancelled_scope_leaves_no_nursery_b
             with pytest.raises(trio.Cancelled):
                 await body.__anext__()
     assert len(trio.lowlevel.current_task().child_nurseries) == before
+
+
+async def test_a_stream_that_is_cut_from_outside_never_looks_whole(autojump_clock: trio.testing.MockClock) -> None:
+    """As a shutdown cuts it whose time is over, while a write lasts that the server shields."""
+
+    async def handler(stream: Stream[Any]) -> None:
+        await stream.send(1)
+        await trio.sleep_forever()
+
+    app = app_with(handler)
+
+    @app.after_request
+    async def wrap(response: Any) -> Any:
+        async def wrapped(body: Any) -> AsyncIterator[bytes]:
+            async with body as parts:
+                async for part in parts:
+                    yield part
+                yield b"whole"  # as what compresses does, say
+
+        response.response = response.iterable_body_class(wrapped(response.response))
+        return response
+
+    sent: list[Any] = []
+    requests: list[Any] = [{"type": "http.request"}]
+
+    async def receive() -> Any:
+        return requests.pop() if requests else await trio.sleep_forever()
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if message.get("body") == b"data: 1\n\n":
+            outside.cancel()
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1)
+
+    headers, path, query = make_test_headers_path_and_query_string(app, f"{PREFIX}/it")
+    with trio.CancelScope() as outside:
+        await app(make_test_scope("http", path, "POST", headers, query, "http", "", "1.1", {}), receive, send)
+    assert outside.cancelled_caught
+    assert [message.get("body") for message in sent] == [None, b"data: 1\n\n"]
 
 
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
