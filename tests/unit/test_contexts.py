@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import Any
 
@@ -219,7 +220,7 @@ async def test_teardown_functions_run_once_where_the_client_leaves_before_the_he
         "type": "http", "asgi": {}, "http_version": "1.1", "method": "POST", "scheme": "http", "root_path": "",
         "path": f"{PREFIX}/it", "raw_path": b"", "query_string": b"", "headers": [], "client": None, "server": None,
     }  # fmt: skip
-    with pytest.raises(BaseExceptionGroup):
+    with suppress(BaseExceptionGroup):  # what older releases of Quart let out
         await app(scope, receive, send)
     gc.collect()
     await trio.sleep(1)
