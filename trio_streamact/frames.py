@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any, final
 
@@ -59,16 +60,32 @@ def ending_of(type_: str, value: Any) -> Done | ActionError | None:
 
 
 def _error_of(members: Any) -> ActionError:
-    try:
-        return ActionError(
-            members["code"],
-            members["message"],
-            members["statusCode"],
-            members.get("fieldErrors"),
-            retry_after_s=members.get("retryAfter"),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise MalformedFrameError("the error of an event is none") from error
+    # Member by member, as the browser's client does: what a program goes by must be what it takes it for.
+    members = members if isinstance(members, dict) else {}
+    code, message, status = members.get("code"), members.get("message"), members.get("statusCode")
+    field_errors, retry_after_s = members.get("fieldErrors"), members.get("retryAfter")
+    if (
+        isinstance(code, str)
+        and isinstance(message, str)
+        and _is_number(status)
+        and status % 1 == 0
+        and 100 <= status <= 599
+        and (field_errors is None or _are_field_errors(field_errors))
+        and (retry_after_s is None or (_is_number(retry_after_s) and 0 <= retry_after_s < math.inf))
+    ):
+        return ActionError(code, message, int(status), field_errors, retry_after_s=retry_after_s)
+    raise MalformedFrameError("malformed error frame: a member is missing or has the wrong type")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_field_errors(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(messages, list) and all(isinstance(message, str) for message in messages)
+        for messages in value.values()
+    )
 
 
 # The data of an event to JSON values

@@ -20,7 +20,7 @@ from tests.neighbours.protocols import Http, on_each_protocol, reading, reading_
 from tests.servers import call
 
 APP = "tests.neighbours.sentry_app:app"
-GRACEFUL_S = 1
+GRACEFUL_S = 3
 
 
 @pytest.fixture

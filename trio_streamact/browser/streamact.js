@@ -100,9 +100,19 @@ function readFrame({ type, data }) {
   }
 }
 
+const areTexts = (values) => Array.isArray(values) && values.every((value) => typeof value === "string");
+
 function errorOf({ code, message, statusCode, fieldErrors, retryAfter }) {
-  const isError = typeof code === "string" && typeof message === "string" && Number.isInteger(statusCode);
-  if (!isError || !Object.values(fieldErrors ?? {}).every(Array.isArray)) throw TypeError();
+  const fields = fieldErrors ?? {};
+  const isError =
+    areTexts([code, message]) &&
+    Number.isInteger(statusCode) &&
+    statusCode >= 100 &&
+    statusCode <= 599 &&
+    `${fields}` === "[object Object]" &&
+    Object.values(fields).every(areTexts) &&
+    (retryAfter == null || (Number.isFinite(retryAfter) && retryAfter >= 0));
+  if (!isError) throw TypeError();
   const error = { code, message, statusCode, ...(fieldErrors && { fieldErrors }) };
   return { error: retryAfter == null ? error : { ...error, retryAfter } };
 }
