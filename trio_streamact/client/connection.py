@@ -197,9 +197,8 @@ def _without_read(timeout: httpx2.Timeout) -> httpx2.Timeout:
 
 def _check(response: httpx2.Response) -> None:
     if not response.is_success:
-        # hypercorn, for one, leaves the phrase out; HTTP/2 knows none.
-        reason = response.reason_phrase or httpx2.codes.get_reason_phrase(response.status_code)
-        raise faults.http_error(response.status_code, reason)
+        # By the table: the server's own phrase could be any text.
+        raise faults.http_error(response.status_code, httpx2.codes.get_reason_phrase(response.status_code))
     media_type, _, _ = response.headers.get("Content-Type", "").partition(";")
     if media_type.strip().lower() != EVENT_STREAM:
         raise faults.not_a_stream()
