@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Self
 
 import attrs
@@ -12,7 +13,8 @@ from quart_trio import QuartTrio
 from trio_streamact import ActionError, Limits, Stream, StreamActions, StreamReport, stream_ended
 
 PREFIX = "/api/_actions"
-DEFAULTS = Limits()
+DEFAULTS = Limits(heartbeat_s=math.inf, stall_s=math.inf)
+"""Nothing ends a stream by its time that a test wants to see ended by something else."""
 
 
 @define

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from quart_trio import QuartTrio
 from tests.apps import DEFAULTS, PREFIX, Journal, Prompt, Token, make_app
 from tests.nodejs import react_module, vue_module
 from tests.servers import DEADLINE_S, Server, serving
-from trio_streamact import Limits, Stream, stream_ended
+from trio_streamact import Limits, Stream
 from trio_streamact.extension import all_of
 
 MODULES: dict[str, Callable[[], Path]] = {
@@ -58,7 +57,6 @@ class Site:
 
     server: Server
     journal: Journal
-    ended_at_s: list[float]
     token: trio.lowlevel.TrioToken
     closing: trio.Event = attrs.field(factory=trio.Event)
 
@@ -132,13 +130,11 @@ def make_site(limits: Limits = DEFAULTS) -> tuple[QuartTrio, Journal]:
 def open_site(limits: Limits = DEFAULTS) -> Iterator[Site]:
     """Serve the site from a thread, for as long as the block lasts."""
     app, journal = make_site(limits)
-    ended_at_s: list[float] = []
-    stream_ended.connect(lambda _app, report: ended_at_s.append(time.time()), sender=app, weak=False)
     up: SimpleQueue[Site] = SimpleQueue()
 
     async def serve() -> None:
         async with serving(app) as server:
-            site = Site(server, journal, ended_at_s, trio.lowlevel.current_trio_token())
+            site = Site(server, journal, trio.lowlevel.current_trio_token())
             up.put(site)
             await site.closing.wait()
 

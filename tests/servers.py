@@ -49,6 +49,7 @@ async def serving(app: Any, **settings: Any) -> AsyncIterator[Server]:
     config = Config()
     config.bind = ["127.0.0.1:0"]
     config.graceful_timeout = 1.0
+    config.keep_alive_timeout = 3 * DEADLINE_S  # or it would end what a test wants to see ended by something else
     for name, value in settings.items():
         setattr(config, name, value)
     stop = trio.Event()
@@ -162,7 +163,7 @@ async def tasks_at_rest() -> int:
     return _tasks()
 
 
-async def tasks_down_to(count: int, within_s: float) -> None:
+async def tasks_down_to(count: int, within_s: float = DEADLINE_S) -> None:
     """Wait until no more than *count* tasks are left."""
     with trio.fail_after(within_s):
         while _tasks() > count:  # noqa: ASYNC110 - there is no event for the end of somebody else's task

@@ -71,7 +71,7 @@ async def test_each_request_is_logged_once_with_its_status_and_counted_once(
                     await ask_by_http1(cli.server, path)
                     await ask_by_http2(cli.server, path)
             cli.signal_master(signal.SIGTERM)
-            await cli.exit_s()
+            await cli.exits()
             await trio.testing.wait_all_tasks_blocked(cushion=0.05)  # what the server has sent is read
             nursery.cancel_scope.cancel()
     statuses = {path: "404" if path == "/nothing" else "200" for path in PATHS}

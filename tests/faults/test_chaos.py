@@ -75,7 +75,7 @@ async def quiet(books: Books, tasks: int) -> None:
     with trio.fail_after(DEADLINE_S):
         while not books.balanced:  # noqa: ASYNC110 - the last client may be gone before its handler is
             await trio.sleep(0.02)
-    await tasks_down_to(tasks, within_s=DEADLINE_S)
+    await tasks_down_to(tasks)
 
 
 async def test_no_client_is_cut_and_nothing_is_left_over_of_any() -> None:
@@ -145,7 +145,7 @@ async def test_every_client_is_told_when_the_server_is_restarted(
                 world.is_stopping = True
                 await stop(cli)
                 world.enough()
-                await cli.exit_s()
+                await cli.exits()
     assert not world.failures, world.verdict()
     assert sum(count for name, count in world.tally.items() if "SERVER_SHUTDOWN" in name) > 10, world.tally
     assert b"Traceback" not in cli.output, cli.output.decode()

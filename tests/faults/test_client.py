@@ -20,7 +20,7 @@ import trio
 from tests.apps import PREFIX, Token, make_app
 from tests.cli import hypercorn
 from tests.raw_servers import STREAM_HEAD, RawServer, chunked, raw_server, sending
-from tests.servers import serving, tasks_at_rest, tasks_down_to
+from tests.servers import DEADLINE_S, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Limits
 from trio_streamact.client import ActionError, open_stream_action, use_stream_action
 from trio_streamact.wire import encode_chunk, encode_done
@@ -47,7 +47,7 @@ async def test_a_server_that_is_killed_is_an_error(http2: bool, path: str) -> No
         httpx2.AsyncClient(http1=not http2, http2=http2, base_url=cli.server.url + PREFIX) as http,
     ):
         runner = use_stream_action(path, http=http)
-        with trio.fail_after(10):
+        with trio.fail_after(DEADLINE_S):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(runner.execute, {"count": 10**6, "pause_s": 0.01})
                 await trio.sleep(0.3)
@@ -103,7 +103,7 @@ async def test_any_bytes_at_all_end_a_run_with_an_error_or_a_done() -> None:
         answer = draw.choice([b"", STREAM_HEAD, STREAM_HEAD.removesuffix(b"\r\n")]) + b"".join(drawn)
         async with raw_server(sending(answer)) as server:
             runner = use_stream_action(server.url)
-            with trio.fail_after(5):
+            with trio.fail_after(DEADLINE_S):
                 await runner.execute()
         assert (runner.status, runner.error is None) in {("done", True), ("error", False)}
         if runner.error is not None:
@@ -199,7 +199,7 @@ async def test_streams_that_are_left_leave_no_task_no_socket_and_no_memory() -> 
                 memory.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
         await journal.until(over=journal.started)
-        await tasks_down_to(before, within_s=2)
+        await tasks_down_to(before)
         assert process.num_fds() <= open_files
     assert memory[1] - memory[0] < 500 * KIB
 
@@ -232,6 +232,6 @@ async def test_an_error_of_a_stream_leaves_nothing_open() -> None:
             with pytest.raises(ActionError, match="MALFORMED_EVENT"):
                 async with open_stream_action(server.url) as stream:
                     await anext(stream)
-            with trio.fail_after(1):
+            with trio.fail_after(DEADLINE_S):
                 await server.hung_up.wait()
             server.hung_up = trio.Event()

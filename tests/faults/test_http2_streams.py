@@ -297,7 +297,7 @@ async def test_without_the_repair_cancelled_streams_stay(monkeypatch: pytest.Mon
         before = Kept.now()
         await idle(here, 0)
         await here.journal.until(over=AT_ONCE)
-        await tasks_down_to(before.tasks, within_s=DEADLINE_S)
+        await tasks_down_to(before.tasks)
         after = Kept.now()
     assert after.buffers - before.buffers > AT_ONCE / 2
     assert after.nodes - before.nodes > AT_ONCE / 2
@@ -383,7 +383,7 @@ async def test_a_response_that_waits_for_its_window_leaves_nothing_when_it_is_re
         before = Kept.now()
         stream = await client.request("/plain/small")
         await client.until(lambda: len(client.bodies[stream]) == 100)
-        await tasks_down_to(before.tasks, within_s=DEADLINE_S)
+        await tasks_down_to(before.tasks)
         await client.reset(stream)
         await until_kept(before)
 

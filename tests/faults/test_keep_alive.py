@@ -109,7 +109,7 @@ async def test_a_client_that_closes_an_idle_connection_leaves_nothing_behind() -
         async with AsyncExitStack() as stack:
             await connections(server, stack, "/stream")
             at_rest = await tasks_at_rest()
-        await tasks_down_to(at_rest - CONNECTIONS, within_s=5)
+        await tasks_down_to(at_rest - CONNECTIONS)
         assert not any(worker._open for worker in _serving), "somebody waits for the shutdown still"
 
 

@@ -483,7 +483,7 @@ async def test_a_body_that_is_wrapped_gives_its_wrapper_every_byte(how: str) -> 
         async with inner as body:
             parts = aiter(body)
             while True:
-                with trio.fail_after(0.1):
+                with trio.fail_after(DEADLINE_S):
                     part = await anext(parts, None)
                 if part is None:
                     return

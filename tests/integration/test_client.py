@@ -18,7 +18,7 @@ from quart import request
 
 from tests.apps import PREFIX, Journal, Prompt, Token, make_app
 from tests.raw_servers import STREAM_HEAD, RawServer, chunked, raw_server, sending
-from tests.servers import Server, serving, tasks_at_rest
+from tests.servers import DEADLINE_S, Server, serving, tasks_at_rest
 from tests.vectors import Run, runs
 from trio_streamact import Limits, Stream, StreamActions
 from trio_streamact.client import (
@@ -34,8 +34,6 @@ from trio_streamact.wire import encode_chunk, encode_done, encode_error
 DONE = encode_done("marked")
 MIB = 2**20
 TLS = httpx2.create_ssl_context()  # made once: it reads all certificates that there are
-CANCEL_S = 0.2
-"""How long it may take from the leaving of a block to the cancelling of a handler, in seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -61,9 +59,8 @@ async def called_by(protocol: str) -> AsyncIterator[httpx2.AsyncClient | None]:
 
 
 async def cancelled(journal: Journal, handlers: int = 1) -> None:
-    """Wait until so many handlers were cancelled, which must not take long."""
-    with trio.fail_after(CANCEL_S):
-        await journal.until(over=handlers)
+    """Wait until so many handlers were cancelled."""
+    await journal.until(over=handlers)
     assert journal.cancelled == handlers
 
 
@@ -195,7 +192,7 @@ async def test_leaving_while_another_task_waits_ends_its_wait(protocol: str) -> 
                     nursery.start_soon(wait)
                     await trio.testing.wait_all_tasks_blocked(0.02)
                 await cancelled(journal, number)
-                with trio.fail_after(1):
+                with trio.fail_after(DEADLINE_S):
                     await ended.wait()
         assert await only_chunk(f"{server.url}{PREFIX}/words", Prompt("a"), http=http) == {"text": "a"}
 
@@ -335,13 +332,15 @@ async def test_the_timeout_runs_until_the_first_byte_wherever_the_time_went(befo
     async def answer(server: RawServer, connection: trio.SocketStream) -> None:
         await trio.sleep(before_s)
         await connection.send_all(STREAM_HEAD)
+        await trio.sleep(0.6 - before_s)  # later than the timeout, and sooner than one that began with the head
+        await connection.send_all(b":\n\n")
         await server.wait_for_hang_up(connection)
 
     async with raw_server(answer) as server:
         began = trio.current_time()
         with pytest.raises(ActionError, match="TIMEOUT_ERROR"):
             await only_chunk(server.url, timeout=0.4)
-        assert 0.4 <= trio.current_time() - began < 0.6
+        assert trio.current_time() - began >= 0.4
         await server.hung_up.wait()
 
 
@@ -540,10 +539,9 @@ async def test_a_connection_of_the_user_s_client_is_used_again() -> None:
 async def test_a_server_that_does_not_end_its_response_is_not_waited_for() -> None:
     unended = CHUNKED_HEAD + chunked([DONE]).removesuffix(b"0\r\n\r\n")
     async with raw_server(sending(unended, then_hold=True)) as server, httpx2.AsyncClient() as http:
-        began = trio.current_time()
-        async with open_stream_action(server.url, http=http) as stream:
-            assert [chunk async for chunk in stream] == []
-        assert trio.current_time() - began < 1
+        with trio.fail_after(DEADLINE_S):
+            async with open_stream_action(server.url, http=http) as stream:
+                assert [chunk async for chunk in stream] == []
         await server.hung_up.wait()
 
 
@@ -633,7 +631,7 @@ async def test_a_request_that_is_cancelled_anywhere_leaves_a_new_connection_of_h
                     for _ in range(ticks):
                         await trio.lowlevel.checkpoint()
                     runner.stop()
-                with trio.fail_after(2):
+                with trio.fail_after(DEADLINE_S):
                     assert await only_chunk(f"{server.url}{PREFIX}/words", Prompt("a"), http=http) == {"text": "a"}
         await journal.until(over=journal.started)
 
@@ -837,7 +835,7 @@ async def test_a_new_run_aborts_the_old_one_which_returns(protocol: str, path: s
         nursery.start_soon(first)
         await journal.until(started=1)
         nursery.start_soon(runner.execute)
-        with trio.fail_after(CANCEL_S):
+        with trio.fail_after(DEADLINE_S):
             await returned.wait()
         await cancelled(journal)
         await journal.until(started=2)
@@ -1069,7 +1067,7 @@ async def test_the_timeout_covers_a_function_that_gives_headers() -> None:
         return {}
 
     runner = use_stream_action("http://127.0.0.1:1/never", headers=headers, timeout=0.05)
-    with trio.fail_after(5):
+    with trio.fail_after(DEADLINE_S):
         await runner.execute()
     assert runner.error is not None
     assert runner.error.code == "TIMEOUT_ERROR"

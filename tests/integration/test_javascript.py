@@ -7,7 +7,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 import tomllib
 import zipfile
 from collections.abc import AsyncIterator
@@ -124,7 +123,6 @@ async def test_it_reads_chunks_and_the_end() -> None:
         "data": chunks[-1],
         "error": None,
         "called": [["chunk", chunks[0]], ["chunk", chunks[1]], ["done", 2]],
-        "stoppedAt": None,
     }
     assert journal.reports[0].outcome == "done"
 
@@ -206,20 +204,14 @@ async def test_a_server_without_heartbeats_trips_its_watchdog() -> None:
     assert journal.reports[0].outcome == "disconnected"
 
 
-async def test_its_stop_cancels_the_handler_within_200_ms() -> None:
-    waited_s = []
-    for _ in range(3):  # what else the machine does may delay one of them
-        app, journal = make_app()
-        async with serving(app) as server, running(f"{server.url}{PREFIX}/ticks", stopAfter=3) as client:
-            await journal.until(over=1)
-            over_at = time.time()
-            state = await client.state()
-            await journal.until(reports=1)
-        assert (state["status"], state["chunks"]) == ("done", [0, 1, 2])
-        assert state["called"] == [["chunk", 0], ["chunk", 1], ["chunk", 2]]
-        assert (journal.cancelled, journal.reports[0].outcome) == (1, "disconnected")
-        waited_s.append(over_at - state["stoppedAt"])
-    assert min(waited_s) < 0.2
+async def test_its_stop_cancels_the_handler() -> None:
+    app, journal = make_app()
+    async with serving(app) as server, running(f"{server.url}{PREFIX}/ticks", stopAfter=3) as client:
+        await journal.until(over=1, reports=1)  # no heartbeat would find it, nor a stall
+        state = await client.state()
+    assert (state["status"], state["chunks"]) == ("done", [0, 1, 2])
+    assert state["called"] == [["chunk", 0], ["chunk", 1], ["chunk", 2]]
+    assert (journal.cancelled, journal.reports[0].outcome) == (1, "disconnected")
 
 
 async def test_a_server_that_is_killed_is_an_error() -> None:

@@ -21,8 +21,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(openai|httpx2|
 CHAT = "/api/_actions/ai-chat"
 PROMPT = json.dumps({"prompt": "Say hello"}).encode()
 KEY = "sk-a-key-that-nobody-may-read"
-HANG_UP_S = 1.0
-"""How soon the upstream server is to see that the client of ours has left."""
+HANG_UP_S = 10.0
+"""A deadline for the upstream server to see that our client has left, and sooner than any heartbeat would find it."""
 
 
 @asynccontextmanager

@@ -5,19 +5,15 @@ const { input, options, stopAfter, module = "../../trio_streamact/browser/stream
 const { createStreamAction } = await import(module);
 
 const called = [];
-let stoppedAt = null;
 const action = createStreamAction(url, {
   ...options,
   onChunk(chunk) {
     called.push(["chunk", chunk]);
     console.error(`chunk ${called.length}`); // whoever started this may wait for it
-    if (called.length === stopAfter) {
-      stoppedAt = Date.now() / 1000;
-      action.stop();
-    }
+    if (called.length === stopAfter) action.stop();
   },
   onDone: (chunks) => called.push(["done", chunks.length]),
   onError: (error) => called.push(["error", error.code]),
 });
 await action.execute(input);
-console.log(JSON.stringify({ ...action.getSnapshot(), called, stoppedAt }));
+console.log(JSON.stringify({ ...action.getSnapshot(), called }));

@@ -102,7 +102,7 @@ async def all_that_is_sent_arrives_and_the_connection_closes(wrap: Wrap) -> None
             assert await call(server, f"{PREFIX}/words", body=words, version=version) == expected
         assert await call(server, "/plain", method="GET") == b"plain"
         assert (await call(server, f"{PREFIX}/burst", body=b'{"count":2000}')).count(b"hello world") == 2000
-        await tasks_down_to(before, within_s=3)  # with the timer of streams
+        await tasks_down_to(before)  # with the timer of streams
 
 
 async def one_connection_of_http2_takes_any_number_of_requests(wrap: Wrap) -> None:
