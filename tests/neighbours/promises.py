@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -92,6 +93,23 @@ async def a_client_that_leaves_cancels_its_handler(wrap: Wrap, http: Http, tls: 
     assert [report.outcome for report in journal.reports] == ["disconnected"] * 2
 
 
+async def an_ending_does_not_wait_for_a_handler_in_a_thread(wrap: Wrap, http: Http, tls: dict[str, str]) -> None:
+    app, _ = make_app()
+    go = threading.Event()
+
+    @StreamActions(app, url_prefix="", limits=Limits(lifetime_s=0.2)).post("/thread")
+    async def thread(stream: Stream[str]) -> None:
+        await stream.send("begun")
+        await trio.to_thread.run_sync(go.wait)
+
+    async with serving(wrap(app), **settings_for(http, tls)) as server:
+        try:
+            async with reading(server, http, "/thread") as reader:
+                assert b"TIMEOUT_ERROR" in await reader.response()
+        finally:
+            go.set()
+
+
 async def all_that_is_sent_arrives_and_the_connection_closes(wrap: Wrap) -> None:
     app, _ = make_app()
     words = b'{"prompt":"a b"}'
@@ -139,6 +157,7 @@ ON_EACH_PROTOCOL: tuple[Callable[[Wrap, Http, dict[str, str]], Awaitable[None]],
     a_stalled_client_is_ended_alone,
     a_connection_that_takes_nothing_is_closed_and_does_not_hold_up_the_exit,
     a_client_that_leaves_cancels_its_handler,
+    an_ending_does_not_wait_for_a_handler_in_a_thread,
 )
 ON_ONE: tuple[Callable[[Wrap], Awaitable[None]], ...] = (
     all_that_is_sent_arrives_and_the_connection_closes,

@@ -30,7 +30,10 @@ class Reader(Protocol):
         """Read until *mark* has come."""
 
     async def body(self) -> bytes:
-        """Read to the proper end; return the whole body."""
+        """Read to the proper end, and on HTTP/1.1 until the server closes the connection; return the whole body."""
+
+    async def response(self) -> bytes:
+        """Read to the proper end of a stream; return all that was read."""
 
     async def cut(self) -> None:
         """Read until the server has cut the stream, without an end."""
@@ -45,6 +48,9 @@ class Reader1:
 
     async def until(self, mark: bytes) -> None:
         await self.client.read_until(mark)
+
+    async def response(self) -> bytes:
+        return await self.client.read_until(b"\r\n0\r\n\r\n")
 
     async def body(self) -> bytes:
         response = await self.client.read_all()
@@ -66,6 +72,9 @@ class Reader2:
 
     async def until(self, mark: bytes) -> None:
         await self.client.until(lambda: mark in self.client.bodies[self.stream_id])
+
+    async def response(self) -> bytes:
+        return await self.client.until_ended(self.stream_id)
 
     async def body(self) -> bytes:
         return await self.client.until_ended(self.stream_id)

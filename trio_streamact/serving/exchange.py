@@ -116,7 +116,14 @@ class Exchange:
 
         Then `write_nowait` is the same as giving it the part, but sooner.
         """
-        return self._is_bare and self._started and self._writes is not None and self._writes.can_write_nowait
+        return (
+            self._is_bare
+            and self._started
+            and self._writes is not None
+            and self._writes.can_write_nowait
+            and self.connection is not None
+            and self.connection.is_fed_by(self._send)
+        )
 
     def write_nowait(self, body: bytes, now: float, ends: bool = False) -> bool:
         """Write *body*, a part of this stream's, as far as the kernel takes it; say whether that was all.

@@ -95,8 +95,7 @@ class ServingGuard:
         is_within = is_within_request()
         http = find_stream(scope, send) if self._reaches and not is_copied(scope) else None
         connection = None if http is None else Connection.of(http)
-        is_bare = connection is not None and connection.is_fed_by(send) and self._is_bare
-        exchange = Exchange(receive, send, connection, is_bare)
+        exchange = Exchange(receive, send, connection, self._is_bare)
         _ = exchange.worker  # known from now on, to whoever listens for signals
         if http is not None:
             self._repair_protocol(connection, http)
