@@ -312,7 +312,7 @@ async def asks_by_query(visit: Visit) -> None:
 
 async def asks_for_what_is_not_there(visit: Visit) -> None:
     async with await visit.connect() as stream:
-        method, path = visit.dice.choice([("GET", "/idle"), ("POST", "/nothing"), ("DELETE", "/count")])
+        method, path = visit.dice.choice([("PUT", "/idle"), ("POST", "/nothing"), ("DELETE", "/count")])
         await send_all(visit, stream, f"{method} {PREFIX}{path} HTTP/1.1\r\nHost: test\r\n\r\n".encode())
         status, _ = await Reader(visit, stream).response(method)
         assert status in (404, 405), status

@@ -55,7 +55,7 @@ async def test_hazard_7_a_stream_is_refused_and_no_handler_runs(path: str, certi
         stream_id = await client.request(PREFIX + path, body=b'{"prompt":"a b"}')
         assert await client.until_ended(stream_id) == REFUSED
         headers = client.headers[stream_id]
-        assert (headers[b":status"], headers[b"content-type"]) == (b"200", b"text/event-stream")
+        assert (headers[b":status"], headers[b"content-type"]) == (b"200", b"text/event-stream; charset=utf-8")
         await journal.until(reports=1)
     assert [(report.outcome, report.code) for report in journal.reports] == [("rejected", "HTTP_VERSION_NOT_SUPPORTED")]
     assert journal.started == 0
@@ -92,7 +92,7 @@ async def test_head_answers_the_head_alone_over_http3(certificate: tuple[str, st
     async with serving_http3(app, certificate) as client:
         stream_id = await client.request(f"{PREFIX}/ticks", method="HEAD")
         assert await client.until_ended(stream_id) == b""
-        assert client.headers[stream_id][b"content-type"] == b"text/event-stream"
+        assert client.headers[stream_id][b"content-type"] == b"text/event-stream; charset=utf-8"
     assert journal.started == 0
 
 
