@@ -11,7 +11,7 @@ OLDEST := .venv/$(VERSION)-oldest
 BENCH := .venv-bench
 
 PORT ?= 8000
-JOBS ?= 2
+JOBS ?= 3
 
 # $(call venv,FOLDER) makes a virtual environment there, unless there is one that works.
 venv = $(1)/bin/python -m pip --version >/dev/null 2>&1 || $(INTERPRETER) -m venv --clear $(1)

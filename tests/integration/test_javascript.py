@@ -198,7 +198,7 @@ async def test_heartbeats_keep_its_watchdog_quiet() -> None:
 async def test_a_server_without_heartbeats_trips_its_watchdog() -> None:
     app, journal = make_app(Limits(heartbeat_s=60))
     async with serving(app) as server:
-        state = await state_of(f"{server.url}{PREFIX}/idle", options={"watchdogS": 0.1})
+        state = await state_of(f"{server.url}{PREFIX}/idle", options={"watchdogS": 1})
         await journal.until(over=1, reports=1)
     assert (state["error"]["code"], state["error"]["statusCode"]) == ("STREAM_SILENT", 504)
     assert journal.reports[0].outcome == "disconnected"
