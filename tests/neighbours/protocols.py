@@ -108,10 +108,10 @@ class Unread:
     stream: trio.SocketStream
     request: Callable[[str], Awaitable[None]]
 
-    async def until_reset(self, within_s: float) -> None:
+    async def until_reset(self) -> None:
         """Wait until the server has closed the connection at once, with a RST."""
         sock = getattr(self.stream, "transport_stream", self.stream).socket
-        with trio.fail_after(within_s):
+        with trio.fail_after(DEADLINE_S):
             while not sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):  # noqa: ASYNC110 - reading would wake it
                 await trio.sleep(0.01)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from tests.apps import PREFIX
 from tests.cli import Cli, hypercorn
@@ -49,9 +48,8 @@ async def served(http: Http, tls: dict[str, str]) -> AsyncIterator[Cli]:
 
 async def outcomes_are(cli: Cli, http: Http, *outcomes: str) -> None:
     """So the streams have ended, in whatever order."""
-    with trio.fail_after(5):
-        async with reading(cli.server, http, f"/outcomes/{len(outcomes)}", method="GET") as reader:
-            await reader.until(" ".join(sorted(outcomes)).encode() + b".")
+    async with reading(cli.server, http, f"/outcomes/{len(outcomes)}", method="GET") as reader:
+        await reader.until(" ".join(sorted(outcomes)).encode() + b".")
 
 
 @on_each_protocol
@@ -70,7 +68,7 @@ async def test_a_sigterm_tells_every_stream_and_the_process_exits_in_time(
             body = await reader.body()
             assert body.endswith(GOODBYE)
             assert body.count(b"__actions_error") == 1
-        assert await cli.exit_s() < GRACEFUL_S + 1
+        assert await cli.exit_s() < GRACEFUL_S + 3  # with the end of two interpreters
     assert sent(sentry_file, "event") == []
 
 
