@@ -23,6 +23,8 @@ GOODBYE = (
 )
 STALL_S = 0.3
 GRACEFUL_S = 0.5
+EXIT_S = GRACEFUL_S + 2
+"""Long enough for a busy machine, and far from the minute after which the kernel would close such connections."""
 FLOODS = (f"{PREFIX}/flood",) * 3
 
 
@@ -57,8 +59,7 @@ async def a_stalled_client_is_ended_alone(wrap: Wrap, http: Http, tls: dict[str,
         reading(server, http, f"{PREFIX}/ticks") as lively,
         reading(server, http, f"{PREFIX}/flood", reads=False) as stalled,
     ):
-        with trio.fail_after(STALL_S + 3):
-            await journal.until(over=1, reports=1)
+        await journal.until(over=1, reports=1)
         assert (journal.reports[0].action, journal.reports[0].outcome) == ("flood", "stalled")
         await stalled.cut()
         assert journal.over == 1
@@ -78,7 +79,7 @@ async def a_connection_that_takes_nothing_is_closed_and_does_not_hold_up_the_exi
             assert [report.outcome for report in journal.reports] == ["stalled"]
             server.stop()
             stopped_at = trio.current_time()
-        assert trio.current_time() - stopped_at < GRACEFUL_S + 1
+        assert trio.current_time() - stopped_at < EXIT_S
 
 
 async def a_client_that_leaves_cancels_its_handler(wrap: Wrap, http: Http, tls: dict[str, str]) -> None:
