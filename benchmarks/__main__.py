@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from . import results
+from . import machine, results
 from .figures import Spread, rounded
 from .loads import LOADS, Load, Size
-from .peers import FLOOR, OURS, PEERS, PLAIN, MissingError, Peer
+from .peers import BATCHED, FLOOR, OURS, PEERS, PLAIN, MissingError, Peer
 from .plots import bars, flat
 from .processes import FaultError, build_client
 from .results import Run, began
 from .rounds import Measured, Rounds, say
 from .tables import report
-from .targets import GUARDS, broken, gains
+from .targets import GUARDS, broken, gains, guarded
 
 HERE = Path(__file__).parent
 
@@ -65,14 +65,13 @@ def chosen(names: str | None, known: Mapping[str, object]) -> list[str]:
     return wanted
 
 
-def measure(servers: Iterable[str], loads: Iterable[str], rounds: int, scale: float) -> Run:
+def measure(servers: Iterable[str], loads: Sequence[Load], rounds: int, scale: float) -> Run:
     """Run the loads on the servers."""
     about = began(" ".join(["python -m benchmarks", *sys.argv[1:]]))
     build_client()
     peers, versions, left_out = available(servers)
     measured = Rounds(Size(scale))
-    wanted: list[Load] = [LOADS[name] for name in loads]
-    measured.measure(peers, wanted, rounds)
+    measured.measure(peers, loads, rounds)
     return Run(
         **about,
         rounds=rounds,
@@ -86,9 +85,11 @@ def measure(servers: Iterable[str], loads: Iterable[str], rounds: int, scale: fl
 
 def run(arguments: argparse.Namespace) -> None:
     """Measure, and say what was found."""
-    loads = chosen(arguments.loads, {name: load for name, load in LOADS.items() if load.quick or not arguments.quick})
+    known = {name: load for name, load in LOADS.items() if load.quick or not arguments.quick}
+    loads = [known[name] for name in chosen(arguments.loads, known)]
     rounds, scale = (2, 0.3) if arguments.quick else (arguments.rounds, arguments.scale)
     done = measure(chosen(arguments.servers, PEERS), loads, rounds, scale)
+    print(machine.said(done.machine))
     print_values(done.values)
     for fault in done.faults:
         print(fault)
@@ -115,12 +116,12 @@ def write_report(name: str) -> None:
 
 def check(arguments: argparse.Namespace) -> None:
     """Fail where a guard does not hold."""
-    loads = dict.fromkeys(guard.load for guard in GUARDS)
-    done = measure((FLOOR, OURS, PLAIN), loads, arguments.rounds, arguments.scale)
+    done = measure((FLOOR, BATCHED, OURS, PLAIN), guarded(), arguments.rounds, arguments.scale)
+    print(machine.said(done.machine))
     for guard in GUARDS:
         reached = gains(done.values, guard.load, guard.figure, guard.against)
         bound = f"at least {guard.at_least}, against {guard.against}"
-        print(f"{guard.load:14} {guard.figure:8} {_spread(reached)}, {bound}")
+        print(f"{guard.load:18} {guard.figure:8} {_spread(reached)}, {bound}")
     if faults := [*done.faults, *broken(done.values)]:
         sys.exit("\n".join(["", "Not as good as it was:", *faults]))
 

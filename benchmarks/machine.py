@@ -6,7 +6,7 @@ import os
 import platform
 import re
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 
@@ -34,12 +34,26 @@ def resident_bytes(pid: int) -> int:
     return int(found[1]) * 1024
 
 
+def processor(cpuinfo: str) -> str:
+    """Name the processor; by family and model too, since a virtual machine may say no more than its maker."""
+    known: dict[str, str] = dict(re.findall(r"^(model name|cpu family|model)\s*:\s*(.*)$", cpuinfo, re.MULTILINE))
+    if "model name" not in known:
+        return platform.machine()
+    if not {"cpu family", "model"} <= known.keys():
+        return known["model name"]
+    return f"{known['model name']}, family {known['cpu family']}, model {known['model']}"
+
+
 def description() -> dict[str, str | int]:
     """What a result must say of the machine that it comes from."""
-    model = re.search(r"model name\s*:\s*(.*)", Path("/proc/cpuinfo").read_text())
     return {
-        "cpu": model[1] if model else platform.machine(),
+        "cpu": processor(Path("/proc/cpuinfo").read_text()),
         "cores": len(os.sched_getaffinity(0)),
         "kernel": platform.release(),
         "python": platform.python_version(),
     }
+
+
+def said(of: Mapping[str, object]) -> str:
+    """Write a description in a line."""
+    return f"{of['cpu']}, {of['cores']} cores, Linux {of['kernel']}, Python {of['python']}"

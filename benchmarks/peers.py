@@ -13,7 +13,7 @@ import attrs
 
 NODE = Path(__file__).parent / "node"
 
-FLOOR, OURS, PLAIN = "floor", "streamact", "quart"
+FLOOR, BATCHED, OURS, PLAIN = "floor", "batched", "streamact", "quart"
 
 
 class MissingError(Exception):
@@ -71,13 +71,14 @@ def node_version() -> str:
     return subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
 
 
-def _hypercorn(name: str, title: str, *packages: str) -> Peer:
+def on_hypercorn(name: str, title: str, *packages: str, app: str | None = None, python: str = sys.executable) -> Peer:
+    """Return a peer that hypercorn serves: *app*, or the one of the module of its name."""
     # One worker, in the process itself, as the others have it.
     options = ("-k", "trio", "-w", "0", "--backlog", "2048", "-b", "127.0.0.1:0")
     return Peer(
         name=name,
         title=title,
-        command=(sys.executable, "-m", "hypercorn", *options, f"benchmarks.servers.{name}:app"),
+        command=(python, "-m", "hypercorn", *options, app or f"benchmarks.servers.{name}:app"),
         packages=("hypercorn", "trio", *packages),
         http2=True,
     )
@@ -100,9 +101,10 @@ def _node(name: str, title: str) -> Peer:
 PEERS = {
     peer.name: peer
     for peer in (
-        _hypercorn(FLOOR, "floor: bare ASGI on hypercorn"),
-        _hypercorn(OURS, "trio_streamact", "trio-streamact", "quart-trio", "quart"),
-        _hypercorn(PLAIN, "quart-trio generator", "quart-trio", "quart"),
+        on_hypercorn(FLOOR, "floor: bare ASGI on hypercorn"),
+        on_hypercorn(BATCHED, "batched by hand: bare ASGI on hypercorn"),
+        on_hypercorn(OURS, "trio_streamact", "trio-streamact", "quart-trio", "quart"),
+        on_hypercorn(PLAIN, "quart-trio generator", "quart-trio", "quart"),
         _uvicorn("starlette", "starlette_raw", "Starlette, raw bytes,", "starlette"),
         _uvicorn("sse-starlette", "sse_starlette_app", "sse-starlette", "sse-starlette", "starlette"),
         _uvicorn("fastapi", "fastapi_app", "FastAPI", "fastapi", "starlette", "pydantic"),

@@ -39,7 +39,7 @@ class Rounds:
             for number in range(1, rounds + 1):
                 order = list(peers)
                 shuffled.shuffle(order)
-                for load in (load for load in loads if number % 2 or not load.seldom):
+                for load in (load for load in loads if load.is_in(number)):
                     say(f"round {number} of {rounds}: {load.title}")
                     for peer in order:
                         if load.is_for(peer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from . import machine
 from .figures import Spread, rounded
 from .loads import LOADS
 from .peers import FLOOR, OURS, PEERS
@@ -103,12 +104,10 @@ def targets_table(run: Run) -> str:
 
 def provenance(run: Run) -> str:
     """Say where the numbers come from."""
-    about = run.machine
     versions = {package: version for made_of in run.versions.values() for package, version in made_of.items()}
     lines = [
         f"{run.date}, `{run.command}`: {run.rounds} interleaved rounds at {run.scale:g} of the full length, on "
-        f"{about['cpu']}, {about['cores']} cores, Linux {about['kernel']}, Python {about['python']}, "
-        f"load average before the run {run.load_average:.2f}.",
+        f"{machine.said(run.machine)}, load average before the run {run.load_average:.2f}.",
         "",
         "Each number is the median of the rounds, the least and the most behind it.",
         "",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from . import burst, cancel, first, flat, http2, idle, lateness, short, slow, ticks
+from . import burst, cancel, first, flat, http2, idle, instructions, lateness, short, slow, ticks
 from .load import Figure, Load, Size
 
 LOADS: dict[str, Load] = {
@@ -21,6 +21,8 @@ LOADS: dict[str, Load] = {
         http2.ONE,
         http2.MANY,
         http2.TICKS,
+        instructions.BURST,
+        instructions.SHORT,
         flat.BY_STREAMS,
         flat.BY_EVENTS,
     )

@@ -46,6 +46,7 @@ class Load:
         http2: Whether it is for servers that speak HTTP/2.
         peers: The servers it is for, by name; None for all of them.
         seldom: Whether every other round is enough: it takes long, or varies little.
+        once: Whether the first round is enough: it is the same in each.
         quick: Whether it belongs to a quick run.
     """
 
@@ -57,7 +58,12 @@ class Load:
     http2: bool = False
     peers: tuple[str, ...] | None = None
     seldom: bool = False
+    once: bool = False
     quick: bool = True
+
+    def is_in(self, number: int) -> bool:
+        """Whether it belongs to round *number*, of which the first is 1."""
+        return number == 1 if self.once else bool(number % 2) or not self.seldom
 
     def is_for(self, peer: Peer) -> bool:
         """Whether it can be put on *peer*."""
