@@ -77,6 +77,10 @@ class Http2Client:
         self._h2.send_data(stream_id, data, end_stream=ends)
         await self.flush()
 
+    def window(self, stream_id: int) -> int:
+        """How many bytes the server takes on a stream now."""
+        return self._h2.local_flow_control_window(stream_id)
+
     async def upload(self, path: str, body: bytes, part_bytes: int) -> int:
         """Send a request whose body comes in parts, each for itself, and give its stream."""
         stream_id = self._h2.get_next_available_stream_id()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import aclosing
 from typing import Any, Self, final
 from urllib.parse import parse_qsl
@@ -159,29 +159,42 @@ def leave_unread(request: Request, exchange: Exchange | None) -> None:
     if request.method in ("GET", "HEAD"):
         request.body = DroppedBody()  # type: ignore[assignment]  # a stand-in for Quart's own
     elif exchange is not None and not request.body._complete.is_set():
-        wanted = trio.Event()
-        request.body = UnreadBody(request.body, wanted.set)  # type: ignore[assignment]  # the same
-        exchange.hold_body(wanted)
+        body = UnreadBody(request.body, request.max_content_length)
+        request.body = body  # type: ignore[assignment]  # the same
+        exchange.hold_body(body.wanted)
 
 
 @final
 class UnreadBody:
-    """Takes the place of a body until somebody asks for it."""
+    """Takes the place of a body until somebody asks for it.
 
-    def __init__(self, body: Any, want: Callable[[], None]) -> None:
+    Quart 0.23 bounds what it keeps of a body without a length only when that is awaited, so it is bounded here.
+    """
+
+    def __init__(self, body: Any, most_bytes: int | None) -> None:
+        self.wanted = trio.Event()
         self._body = body
-        self._want = want
+        self._most_bytes = math.inf if most_bytes is None else most_bytes
+        self._kept_bytes = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._body, name)
 
+    async def put(self, data: bytes) -> None:
+        """Keep *data*, if it is not too much; from Quart 0.23 on."""
+        self._kept_bytes += len(data)
+        if self.wanted.is_set() or self._kept_bytes <= self._most_bytes:
+            await self._body.put(data)
+        else:
+            self._body._must_raise = RequestEntityTooLarge()
+
     def __aiter__(self) -> AsyncIterator[bytes]:
-        self._want()
+        self.wanted.set()
         parts: AsyncIterator[bytes] = aiter(self._body)
         return parts
 
     def __await__(self) -> Generator[Any, None, bytes]:
-        self._want()
+        self.wanted.set()
         whole: Generator[Any, None, bytes] = self._body.__await__()
         return whole
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 import trio
+from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, Journal, make_app
-from tests.servers import RawClient, Server, is_complete, serving, tasks_at_rest, tasks_down_to
+from tests.servers import DEADLINE_S, RawClient, Server, is_complete, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Stream, StreamActions
 
 Leave = Callable[[RawClient], Awaitable[None]]
@@ -147,3 +148,27 @@ async def test_handlers_that_fail_while_clients_leave_lose_no_error_and_leave_no
     logged = [record for record in caplog.records if record.exc_info and isinstance(record.exc_info[1], LookupError)]
     assert len(logged) == failed
     assert failed >= read_whole
+
+
+@pytest.mark.parametrize("leave", [fin, rst])
+async def test_a_client_that_leaves_while_nobody_wants_its_body_cancels_the_handler(leave: Leave) -> None:
+    """Its connection is not read any more, so that a write finds it; and then all that was received is taken."""
+    app = QuartTrio(__name__)
+    is_cancelled = trio.Event()
+
+    @StreamActions(app).post("/ticks")
+    async def ticks(stream: Stream[str]) -> None:
+        try:
+            while True:
+                await stream.send("tick")
+                await trio.sleep(0.02)
+        finally:
+            is_cancelled.set()
+
+    async with serving(app) as server:
+        client = await server.connect()
+        await client.request(f"{PREFIX}/ticks", body=b"x" * 300_000, headers={"Content-Length": "1000000"})
+        await client.read_until(b"tick")
+        await leave(client)
+        with trio.fail_after(DEADLINE_S):
+            await is_cancelled.wait()

@@ -9,13 +9,15 @@ import psutil
 import pytest
 import trio
 from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
+from quart import Request
 from quart_trio import QuartTrio
+from trio.testing import wait_all_tasks_blocked
 
 from tests.apps import PREFIX, make_app
 from tests.http2 import http2
 from tests.repairs import leave_out
-from tests.servers import serving, tasks_at_rest, tasks_down_to
-from trio_streamact import Limits, StreamActions
+from tests.servers import DEADLINE_S, serving, tasks_at_rest, tasks_down_to
+from trio_streamact import Limits, Stream, StreamActions
 
 MIB = 2**20
 
@@ -233,3 +235,51 @@ async def test_hazard_9_a_stream_outlives_the_limit_of_requests() -> None:
 async def test_hazard_9_without_the_repair_the_stream_goes_silent() -> None:
     """Fails once hypercorn lets open streams finish."""
     assert await open_stream_after_many_requests(app_that_ticks(guarded=False)) == (False, True)
+
+
+async def test_a_body_that_nobody_wants_holds_up_no_other_stream() -> None:
+    app = QuartTrio(__name__)
+    actions = StreamActions(app)
+
+    @actions.post("/idle")
+    async def idle(stream: Stream[str]) -> None:
+        await stream.send("begins")
+        await trio.sleep_forever()
+
+    @actions.post("/short")
+    async def short(stream: Stream[str]) -> None:
+        await stream.send("short")
+
+    async with serving(app) as server, http2(server) as client:
+        head = ((":method", "POST"), (":path", f"{PREFIX}/idle"), (":scheme", "http"), (":authority", "test"))
+        upload = client.prepare(*head, ends=False)
+        with trio.fail_after(DEADLINE_S):
+            for _ in range(100):
+                await client.until(lambda: client.window(upload) >= 8000)
+                await client.write(upload, b"x" * 8000)
+            assert b"short" in await client.until_ended(await client.request(f"{PREFIX}/short"))
+        await client.reset(upload)
+
+
+async def test_of_a_body_that_nobody_has_asked_for_no_more_is_kept_than_the_app_takes() -> None:
+    """Quart 0.23 would keep all of a body that does not say its length."""
+    app = QuartTrio(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = 100_000
+    is_sent = trio.Event()
+
+    @StreamActions(app).post("/late")
+    async def late(request: Request, stream: Stream[Any]) -> None:
+        await stream.send("begins")
+        await is_sent.wait()
+        await stream.send(sum([len(part) async for part in request.body]))
+
+    async with serving(app) as server, http2(server) as client:
+        head = ((":method", "POST"), (":path", f"{PREFIX}/late"), (":scheme", "http"), (":authority", "test"))
+        upload = client.prepare(*head, ends=False)
+        with trio.fail_after(DEADLINE_S):
+            for last in range(100):
+                await client.until(lambda: client.window(upload) >= 8000)
+                await client.write(upload, b"x" * 8000, ends=last == 99)
+            await wait_all_tasks_blocked(0.05)
+            is_sent.set()
+            assert b"REQUEST_ENTITY_TOO_LARGE" in await client.until_ended(upload)

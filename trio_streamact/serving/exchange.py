@@ -27,6 +27,9 @@ UNREAD_BYTES = 64 * 1024
 REST_LOOK_S = 0.1
 """How often to look whether middleware outside has sent the rest of a response, in seconds."""
 
+UNREAD_LOOK_S = 0.5
+"""How often to look whether a client has left of whom no more is received, in seconds."""
+
 
 @final
 @attrs.define(eq=False)
@@ -174,9 +177,11 @@ class Exchange:
     def hold_body(self, wanted: trio.Event) -> None:
         """Receive no more of a large request body until it is *wanted*: until then it waits with the client.
 
-        A client that leaves meanwhile is found by the heartbeats.
+        A client that leaves meanwhile is found by the heartbeats. Not on HTTP/2, where hypercorn's reader would wait
+        for us with all that the connection carries for others.
         """
-        self._wanted = wanted
+        if self.connection is not None and not self.connection.is_multiplexed:
+            self._wanted = wanted
 
     def at_end(self, call: Callable[[], None]) -> None:
         """Call *call* when the exchange is over, also where no stream was opened."""
@@ -265,7 +270,7 @@ class Exchange:
         """Receive from the server."""
         try:
             if self._wanted is not None and self._received_bytes > UNREAD_BYTES:
-                await self._wanted.wait()
+                await self._wait_until_wanted(self._wanted)
             message = await self._receive()
         except trio.Cancelled:
             # The server gives up on this exchange, but a write that it shields would go on for ever.
@@ -281,6 +286,12 @@ class Exchange:
             if self.connection is not None:  # what comes next on it may be stuck, too
                 self._abort_if_stuck(self.connection.is_closed if self.connection.is_multiplexed else not is_written)
         return message
+
+    async def _wait_until_wanted(self, wanted: trio.Event) -> None:
+        """Wait until the body is *wanted*, or its client is known to have left, which only the next messages tell."""
+        while not (wanted.is_set() or self.is_over):
+            with trio.move_on_after(UNREAD_LOOK_S):
+                await wanted.wait()
 
     async def look(self, now: float) -> float:
         """Look at the write that is under way, end the exchange if it is stuck, and say when to look again."""
