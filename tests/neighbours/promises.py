@@ -12,7 +12,7 @@ import trio
 from tests.apps import PREFIX, make_app
 from tests.http2 import http2
 from tests.neighbours.protocols import Http, reading, reading_nothing
-from tests.servers import call, serving, tasks_at_rest, tasks_down_to
+from tests.servers import DEADLINE_S, call, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Limits, Stream, StreamActions
 
 Wrap = Callable[[Any], Any]
@@ -23,8 +23,8 @@ GOODBYE = (
 )
 STALL_S = 0.3
 GRACEFUL_S = 0.5
-EXIT_S = GRACEFUL_S + 2
-"""Long enough for a busy machine, and far from the minute after which the kernel would close such connections."""
+EXIT_S = DEADLINE_S
+"""Long enough for any machine, and far from the minute after which the kernel would close a stuck connection."""
 FLOODS = (f"{PREFIX}/flood",) * 3
 
 

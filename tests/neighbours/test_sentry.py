@@ -68,7 +68,7 @@ async def test_a_sigterm_tells_every_stream_and_the_process_exits_in_time(
             body = await reader.body()
             assert body.endswith(GOODBYE)
             assert body.count(b"__actions_error") == 1
-        await cli.exits()  # the floods would stall for longer
+        await cli.exits()
     assert sent(sentry_file, "event") == []
 
 
