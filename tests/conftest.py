@@ -27,6 +27,7 @@ SLOWEST = [
     "faults/test_chaos.py",
     "integration/test_clients_in_browser.py",
     "integration/test_javascript.py",
+    "neighbours/test_asgi_wrappers.py",
     "integration/test_react_in_browser.py",
     "integration/test_browser.py",
     "faults/test_fuzz.py",
