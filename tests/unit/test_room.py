@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from weakref import WeakSet
 
 import pytest
 import trio
@@ -50,12 +51,20 @@ def test_no_client_in_particular_is_counted_in_all_alone() -> None:
 
 
 def test_clients_that_left_are_forgotten() -> None:
+    class Client:
+        """Whoever the app takes for one."""
+
     room = Room(Limits(streams_per_client=2))
-    for client in range(100):
-        place = room.enter(client)
-        assert place is not None
-        place.give_back()
-    assert not room._per_client
+    clients: WeakSet[Client] = WeakSet()
+    for _ in range(3):
+        client = Client()
+        clients.add(client)
+        places = [room.enter(client), room.enter(client)]
+        for place in places:
+            assert place is not None
+            place.give_back()
+    del client
+    assert not clients
 
 
 async def test_the_one_too_many_is_told_and_a_place_that_is_free_again_is_given(

@@ -105,14 +105,14 @@ class Heart:
                 self._nap = trio.CancelScope(deadline=next_at if self._open else trio.current_time() + LINGER_S)
                 with self._nap:
                     await trio.sleep_forever()
-                now = trio.current_time()
-                if not self._open and self._nap.deadline <= now:
+                if not self._open:
                     _heart.set(None)  # before the looks that are under way: who comes meanwhile starts another
                     turns_over.cancel()
                     break
+                now = trio.current_time()
                 while self._due and self._due[0][0] <= now:
                     at, _, look = heapq.heappop(self._due)
-                    if look.patient is not None and look.at == at:  # else it has left, or was looked at sooner
+                    if look.at == at:  # else it was looked at sooner
                         look.at = math.inf
                         self._nursery.start_soon(self._look, look, now)
 
@@ -130,6 +130,7 @@ class Heart:
                         turn()
                     except Exception:
                         log.exception("Writing a stream failed")
+                del turn, turns  # or the streams that are over would stay for as long as nothing else happens
 
     async def _wait_for_turns(self) -> None:
         def give_up(_: object) -> trio.lowlevel.Abort:
@@ -149,7 +150,7 @@ class Heart:
     @trio.lowlevel.enable_ki_protection
     async def _look(self, look: Look, now: float) -> None:
         try:
-            if look.patient is not None:
+            if look.patient is not None:  # else it has left
                 self.hurry(look, await look.patient.look(now))
         except Exception:
             log.exception("Looking after a stream failed")
