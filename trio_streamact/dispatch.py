@@ -95,18 +95,24 @@ class _Call:
         try:
             if self._action._wraps:
                 run = WrappedRun(partial(self._run_before, arguments), produce, self.of_bodies.task_name)
-                if self._exchange is not None:
-                    self._exchange.at_end(run.cancel)
                 await run.prepare()
-                produce = run.produce
-            else:
-                await self._run_before(arguments, _nothing)
-            place = self._place_of(arguments)
-            return Running(produce, await hold_contexts(self._exchange), place)
+                contexts = await hold_contexts(None)  # not for the exchange to give back: the way back needs them
+                if self._exchange is not None:
+                    self._exchange.at_end(
+                        partial(run.abandon, contexts, partial(log_error, self._app, self._action.name))
+                    )
+                return Running(run.produce, contexts, self._taken_place)
+            await self._run_before(arguments, _nothing)
+            return Running(produce, await hold_contexts(self._exchange), self._taken_place)
         except BaseException:
             if self._place is not None:
                 self._place.give_back()
             raise
+
+    @property
+    def _taken_place(self) -> Place:
+        assert self._place is not None  # noqa: S101 - taken between the guards and the body
+        return self._place
 
     def _take_place(self, ctx: dict[str, Any]) -> None:
         """Take a place before the body is read, so that uploads count too.
@@ -122,13 +128,11 @@ class _Call:
         if self._exchange is not None:
             self._exchange.at_end(self._place.give_back)  # should the stream never be opened
 
-    def _place_of(self, arguments: dict[str, Any]) -> Place:
-        assert self._place is not None  # noqa: S101 - taken between the guards and the body
+    def _count_place(self, ctx: dict[str, Any]) -> None:
         if self._settings.client_key is not remote_address:
-            client = self._settings.client_key(self._request, arguments["ctx"])
-            if not self._place.count_for(client):
+            client = self._settings.client_key(self._request, ctx)
+            if not self._taken_place.count_for(client):
                 raise too_many_streams()
-        return self._place
 
     def _refuse_cross_site(self) -> None:
         request = self._request
@@ -159,7 +163,11 @@ class _Call:
                     arguments["input"] = await trio.to_thread.run_sync(validate)
                 else:
                     arguments["input"] = validate()
-            await run_before(self._action._middleware, arguments, inner)
+            await run_before(self._action._middleware, arguments, count_and_go_on)
+
+        async def count_and_go_on() -> None:  # within what wraps, which is to see that no stream is opened
+            self._count_place(arguments["ctx"])
+            await inner()
 
         await run_before(self._action._guards, arguments, read_and_go_on)
 

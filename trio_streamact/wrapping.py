@@ -8,6 +8,7 @@ and the way back share a task, which begins before the stream is opened and ends
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextvars import Context
 from functools import partial
 from typing import Any, final
 
@@ -16,6 +17,7 @@ import trio
 
 from .calls import NamedCall, merge, name_of
 from .logs import log
+from .serving import Contexts
 from .stream import Stream
 
 UNWIND_S = 5.0
@@ -105,6 +107,7 @@ class WrappedRun:
     _streams: list[Stream[Any]] = attrs.field(factory=list, init=False)
     _failure: BaseException | None = attrs.field(default=None, init=False)
     _returned: object = attrs.field(default=None, init=False)
+    _variables: Context = attrs.field(init=False)
 
     async def prepare(self) -> None:
         """Run all that comes before the handler.
@@ -114,11 +117,12 @@ class WrappedRun:
         """
         # A nursery would have to be left before the view returns.
         task = trio.lowlevel.spawn_system_task(self._main, name=self._name)
-        task.context = trio.lowlevel.current_task().context
+        self._variables = task.context = trio.lowlevel.current_task().context
         try:
             await self._prepared.wait()
         except trio.Cancelled:
             await self._cancelled()
+            self._raise_failure()  # of the way back, of which nobody would hear
             raise
         self._raise_failure()
 
@@ -143,9 +147,25 @@ class WrappedRun:
         self._raise_failure()
         return self._returned
 
-    def cancel(self) -> None:
-        """Have it end, and its generators unwound, if it has not ended: no stream will be opened any more."""
-        self._scope.cancel()
+    def abandon(self, contexts: Contexts, tell: Callable[[Exception], Awaitable[None]]) -> None:
+        """Have its generators unwound within *contexts* if no stream was opened: none will be any more.
+
+        Args:
+            contexts: Those of the request, which are left then.
+            tell: Takes what was raised on the way back.
+        """
+        if not self._opened.is_set():
+            task = trio.lowlevel.spawn_system_task(self._unwind, contexts, tell, name=self._name)
+            task.context = self._variables
+
+    async def _unwind(self, contexts: Contexts, tell: Callable[[Exception], Awaitable[None]]) -> None:
+        try:
+            async with contexts:
+                await self._cancelled()
+                if isinstance(failure := self._failure, Exception):
+                    await tell(failure)
+        except Exception:  # of a teardown function: a system task that fails would end everything
+            log.exception("The end of a request failed")
 
     async def _cancelled(self) -> None:
         self._scope.cancel()

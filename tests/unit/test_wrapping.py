@@ -390,6 +390,102 @@ async def test_the_contexts_are_there_on_the_way_in_and_back(autojump_clock: tri
     assert seen == [(app.name, f"{PREFIX}/it", "ada")] * 2
 
 
+async def test_the_contexts_are_there_on_the_way_back_where_the_stream_is_never_opened(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And what fails there is logged; only then is the request over."""
+    app, seen, is_torn_down = QuartTrio(__name__), [], trio.Event()
+    fails = True
+
+    async def wrap() -> AsyncIterator[None]:
+        g.session = "open"
+        try:
+            yield
+        finally:
+            await trio.sleep(0.1)
+            seen.append((current_app.name, request.path, g.session))
+            raise ValueError("the rollback failed")
+
+    @StreamActions(app).post("/it", guards=[wrap])
+    async def it(stream: Stream[Any]) -> None: ...
+
+    @app.after_request
+    async def fail(response: Response) -> Response:
+        if fails:
+            raise RuntimeError
+        return response
+
+    @app.teardown_appcontext
+    async def tear_down(_: BaseException | None) -> None:
+        if seen:
+            is_torn_down.set()
+
+    async with open_stream(app, f"{PREFIX}/it") as client:
+        assert client.status == 500
+    await is_torn_down.wait()
+    assert seen == [(app.name, f"{PREFIX}/it", "open")]
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info].count("the rollback failed") == 1
+
+
+async def test_a_client_s_key_that_has_too_many_streams_is_refused_within_what_wraps(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    log = Log()
+    app = QuartTrio(__name__)
+    actions = StreamActions(app, limits=Limits(streams_per_client=1), client_key=lambda request, ctx: ctx["user"])
+
+    async def who() -> dict[str, str]:
+        return {"user": "one"}
+
+    @actions.post("/it", guards=[log.wrapper("session"), who])
+    async def it(stream: Stream[Any]) -> None:
+        await stream.send("begins")
+        await trio.sleep_forever()
+
+    async with open_stream(app, f"{PREFIX}/it") as first:
+        await first.next_bytes()
+        log.clear()
+        async with open_stream(app, f"{PREFIX}/it") as second:
+            assert (await error_of(second)).code == "TOO_MANY_STREAMS"
+        assert log == ["session begins", "session sees RejectedError", "session ends"]
+
+
+async def test_a_way_back_that_fails_where_the_client_has_left_before_the_stream_is_logged(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = QuartTrio(__name__)
+    is_reached, is_logged = trio.Event(), trio.Event()
+
+    async def wrap() -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            raise ValueError("the rollback failed")
+
+    async def wait() -> None:
+        is_reached.set()
+        await trio.sleep_forever()
+
+    @StreamActions(app).post("/it", guards=[wrap, wait])
+    async def it(stream: Stream[Any]) -> None: ...
+
+    @app.teardown_appcontext
+    async def tear_down(_: BaseException | None) -> None:
+        is_logged.set()
+
+    async with trio.open_nursery() as nursery:
+
+        async def call() -> None:
+            async with open_stream(app, f"{PREFIX}/it"):
+                pass
+
+        nursery.start_soon(call)
+        await is_reached.wait()
+        nursery.cancel_scope.cancel()
+    await is_logged.wait()
+    assert "the rollback failed" in caplog.text
+
+
 @pytest.mark.parametrize(("count", "error"), [(0, "has to yield once"), (2, "has to yield once, and did so twice")])
 async def test_a_wrapper_that_does_not_yield_once_is_a_fault_of_the_program(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture, count: int, error: str
