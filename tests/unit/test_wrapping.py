@@ -422,7 +422,8 @@ async def test_the_contexts_are_there_on_the_way_back_where_the_stream_is_never_
 
     async with open_stream(app, f"{PREFIX}/it") as client:
         assert client.status == 500
-    await is_torn_down.wait()
+    with trio.fail_after(10):
+        await is_torn_down.wait()
     assert seen == [(app.name, f"{PREFIX}/it", "open")]
     assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info].count("the rollback failed") == 1
 
@@ -482,7 +483,8 @@ async def test_a_way_back_that_fails_where_the_client_has_left_before_the_stream
         nursery.start_soon(call)
         await is_reached.wait()
         nursery.cancel_scope.cancel()
-    await is_logged.wait()
+    with trio.fail_after(10):
+        await is_logged.wait()
     assert "the rollback failed" in caplog.text
 
 
