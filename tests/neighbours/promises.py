@@ -21,8 +21,8 @@ Wrap = Callable[[Any], Any]
 GOODBYE = (
     b'data: {"__actions_error":{"code":"SERVER_SHUTDOWN","message":"The server is shutting down","statusCode":503}}\n\n'
 )
-STALL_S = 0.3
-GRACEFUL_S = 0.5
+STALL_S = 0.2
+GRACEFUL_S = 0.2
 EXIT_S = DEADLINE_S
 """Long enough for any machine, and far from the minute after which the kernel would close a stuck connection."""
 FLOODS = (f"{PREFIX}/flood",) * 3
@@ -63,7 +63,7 @@ async def a_stalled_client_is_ended_alone(wrap: Wrap, http: Http, tls: dict[str,
         assert (journal.reports[0].action, journal.reports[0].outcome) == ("flood", "stalled")
         await stalled.cut()
         assert journal.over == 1
-        await lively.until(b"data: 20\n\n")
+        await lively.until(b"data: 12\n\n")
 
 
 async def a_connection_that_takes_nothing_is_closed_and_does_not_hold_up_the_exit(
