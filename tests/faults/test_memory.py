@@ -6,7 +6,7 @@ import json
 import os
 import resource
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import attrs
@@ -14,19 +14,14 @@ import psutil
 import pytest
 import trio
 
-from tests.apps import PREFIX
+from tests.apps import PREFIX, make_app
 from tests.cli import Cli, hypercorn
 from tests.http2 import http2
-from tests.servers import DEADLINE_S, RawClient, call
+from tests.servers import DEADLINE_S, RawClient, call, repaired_writes, serving
+from trio_streamact import Limits
 
 STREAM_KIB = 45
 """What one idle stream may cost, sockets in the kernel not counted."""
-
-IDLE_PERCENT = 2.0
-"""What a thousand idle streams may take of one core."""
-
-HEARTBEAT_S = 15.0
-"""The default. So long is a look at the processor: in every such time, each stream has one heartbeat."""
 
 AT_ONCE = 40
 """How many clients come without waiting for an answer: fewer than hypercorn lets wait for their connection."""
@@ -65,13 +60,6 @@ class Measured:
     @property
     def descriptors(self) -> int:
         return int(self.process.num_fds())
-
-    async def busy_percent(self, during_s: float) -> float:
-        """How much of one core it takes."""
-        began, before = trio.current_time(), self.process.cpu_times()
-        await trio.sleep(during_s)
-        after, took_s = self.process.cpu_times(), trio.current_time() - began
-        return float(after.user + after.system - before.user - before.system) / took_s * 100
 
     @asynccontextmanager
     async def idle_streams(self, count: int) -> AsyncIterator[list[RawClient]]:
@@ -115,15 +103,42 @@ async def test_an_idle_stream_costs_at_most_45_kib() -> None:
     assert cost <= STREAM_KIB * KIB
 
 
-async def test_a_thousand_idle_streams_take_less_than_2_percent_of_a_core_heartbeats_and_all() -> None:
-    async with measured_server() as server, server.idle_streams(1000) as clients:
-        busy = [await server.busy_percent(HEARTBEAT_S)]
+class Work(trio.abc.Instrument):
+    """Counts the tasks that begin, and the steps of all."""
+
+    tasks = steps = 0
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        self.tasks += 1
+
+    def before_task_step(self, task: trio.lowlevel.Task) -> None:
+        self.steps += 1
+
+
+@repaired_writes
+async def test_an_idle_stream_has_nothing_to_do_but_its_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task of one step for each, and a step of the timer for those that are due at once."""
+    app, journal = make_app(Limits(heartbeat_s=0.1))
+    work, beats, write = Work(), 0, os.write
+
+    def note(fd: int, piece: bytes) -> int:
+        nonlocal beats
+        beats += b":\n\n" in piece
+        return write(fd, piece)
+
+    async with serving(app) as server, AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(await server.connect()) for _ in range(20)]
         for client in clients:
+            await client.request(f"{PREFIX}/idle")
             await client.read_until(b":\n\n")
-        if busy[0] >= IDLE_PERCENT:  # somebody else may have been at the caches
-            busy.append(await server.busy_percent(HEARTBEAT_S))
-    report(f"{busy} % of a core for 1000 idle streams")
-    assert min(busy) < IDLE_PERCENT
+        monkeypatch.setattr(os, "write", note)
+        trio.lowlevel.add_instrument(work)
+        await trio.sleep(1)
+        trio.lowlevel.remove_instrument(work)
+        assert journal.over == 0
+    assert beats > len(clients)
+    assert work.tasks <= beats + len(clients), "more looks than there was to do"
+    assert work.steps <= 2 * beats + len(clients)
 
 
 async def test_what_streams_took_is_given_back_when_they_close() -> None:

@@ -162,7 +162,7 @@ async def test_streams_that_have_left_are_forgotten_and_no_other(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     heart = Heart.beating()
-    patients = {number: Patient(every_s=600) for number in range(1, 51)}
+    patients = {number: Patient(every_s=10_000) for number in range(1, 51)}
     stay: list[Look] = []
     looks: WeakSet[Look] = WeakSet()
     for number in random.Random(1).sample(range(1, 1001), 1000):
@@ -173,8 +173,8 @@ async def test_streams_that_have_left_are_forgotten_and_no_other(
             looks.add(look)
             heart.leave(look)
     del look
-    assert len(looks) < 3 * 64
-    await trio.sleep(100)
+    assert 0 < len(looks) < 3 * 64
+    await trio.sleep(2000)
     assert [patient.looks for patient in patients.values()] == [[number] for number in patients]
     assert not caplog.records
     for look in stay:
