@@ -16,12 +16,12 @@ from quart import Quart, Response, got_request_exception
 from quart.wrappers.response import ResponseBody
 
 from .causes import parts_of
-from .errors import ActionError, expected_error, shutdown_error, timeout_error
+from .errors import ActionError, expected_error, shutdown_error, stream_error, timeout_error
 from .logs import SafeLogger
 from .outlet import Outlet
 from .reports import Outcome, StreamReport, run_inline, stream_ended, stream_opened
 from .room import Place, Room
-from .serving import Contexts, Exchange, Heart, Look
+from .serving import Contexts, Exchange, Heart, Look, is_disconnect
 from .stream import FrameChannel, Stream
 from .wire import HEARTBEAT, Dialect, encode_done, encode_error
 
@@ -379,6 +379,9 @@ class StreamBody(ResponseBody):
 
     async def _fail(self, error: BaseException) -> None:
         """End the stream with *error*, first for the client, then for the log."""
+        if is_disconnect(error):
+            self._end(self._settings.failed("error", stream_error()))  # which nobody will read
+            return
         self._end(self._settings.failed("error", self._settings.to_error(error)))
         for _ in range(2):  # the ending leaves first, whatever the log does; trio runs what is ready in any order
             await trio.lowlevel.cancel_shielded_checkpoint()

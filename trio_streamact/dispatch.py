@@ -29,7 +29,7 @@ from .logs import SafeLogger
 from .origins import refuse_cross_site
 from .requests import bounds_of, leave_unread, read_input
 from .room import Place
-from .serving import exchange_of, hold_contexts
+from .serving import exchange_of, hold_contexts, is_disconnect
 from .stream import Stream
 from .wrapping import Inner, WrappedRun, run_before
 
@@ -178,6 +178,8 @@ class _Call:
             HTTPException: *error* brings a response of its own.
             TypeError: *error* is a fault of the program.
         """
+        if is_disconnect(error):
+            return self.of_bodies.failed("error", internal_error())  # which nobody will read
         sole = sole_error(error)
         if isinstance(sole, TypeError) or response_in(error) is not None:
             raise sole from None if sole is error else error

@@ -20,7 +20,7 @@ from .errors import InvalidInput, parse_error
 from .inputs import Bounds, Text, check_json
 from .limits import Limits
 from .multipart import MultipartReader, NotAForm
-from .serving import Exchange
+from .serving import Exchange, exchange_of
 
 MAX_PAIRS = 1000
 """How many names a query or a form may have; Quart's MAX_FORM_PARTS for multipart forms, by default the same."""
@@ -121,26 +121,44 @@ async def _whole_body(request: Request, limit_bytes: int) -> bytes:
     body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
     if len(body) > limit_bytes:
         raise RequestEntityTooLarge
-    if not body and request.content_length:
+    if not body:
+        _check_unread(request)
+    return body
+
+
+def _check_unread(request: Request) -> None:
+    """Raise ``RuntimeError`` if the body, of which nothing is there, was not empty."""
+    exchange = exchange_of(request.scope)  # which has seen a body without a length, too
+    if request.content_length or (exchange is not None and exchange.received_bytes):
         raise RuntimeError(
             "the request's body was read before the action could read it, and not kept: a before_request function or a "
             "guard that reads it has to leave it there, as `await request.get_data()` does without `cache=False`"
         )
-    return body
 
 
 async def _in_time(request: Request) -> AsyncGenerator[bytes, None]:
-    """Give the parts of a body as they come, within the time that Quart gives it."""
+    """Give the parts of a body as they come, within the time that Quart gives it.
+
+    Raises:
+        RuntimeError: There are none, and the body was not empty.
+    """
     deadline = math.inf if request.body_timeout is None else trio.current_time() + request.body_timeout
-    parts = aiter(request.body)
+    parts, is_empty = aiter(request.body), True
+    kept = request.body._data
+    if isinstance(kept, bytes) and kept:  # from Quart 0.23 on, where it was awaited: its parts are gone then
+        yield kept
+        return
     while True:
         with trio.move_on_at(deadline) as scope:
             part = await anext(parts, None)
         if scope.cancelled_caught:
             raise RequestTimeout
         if part is None:
-            return
+            break
         yield part
+        is_empty = is_empty and not part
+    if is_empty:
+        _check_unread(request)
 
 
 async def _multipart(request: Request, encoding: str, limits: Limits) -> RawInput:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import trio
+from quart import Request, got_request_exception
 from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, Journal, make_app
@@ -172,3 +173,38 @@ async def test_a_client_that_leaves_while_nobody_wants_its_body_cancels_the_hand
         await leave(client)
         with trio.fail_after(DEADLINE_S):
             await is_cancelled.wait()
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "multipart/form-data; boundary=x"])
+@pytest.mark.parametrize("reader", ["input", "handler"])
+async def test_a_client_that_leaves_while_its_body_is_read_is_no_failure_of_the_app(
+    reader: str, content_type: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Quart 0.23 raises something of its own there."""
+    app = QuartTrio(__name__)
+    actions = StreamActions(app)
+    failures: list[object] = []
+
+    @actions.post("/input")
+    async def takes(input: Any, stream: Stream[int]) -> None: ...
+
+    @actions.post("/handler")
+    async def reads(request: Request, stream: Stream[int]) -> None:
+        await stream.send(sum([len(part) async for part in request.body]))
+
+    async def note(_: object, exception: Exception) -> None:
+        failures.append(exception)
+
+    got_request_exception.connect(note, app)
+    part = b'--x\r\nContent-Disposition: form-data; name="f"; filename="a"\r\n\r\nabc'
+    async with serving(app) as server:
+        before = await tasks_at_rest()
+        client = await server.connect()
+        headers = {"Content-Length": "1000", "Content-Type": content_type}
+        await client.request(f"{PREFIX}/{reader}", body=part, headers=headers)
+        await trio.sleep(0.1)
+        assert trio.lowlevel.current_statistics().tasks_living > before
+        await fin(client)
+        await tasks_down_to(before)
+    assert not failures
+    assert not [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]

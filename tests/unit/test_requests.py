@@ -453,7 +453,7 @@ def test_text_is_plain_text_to_everyone_else() -> None:
 # What functions before the action do to a body, and bodies that no action reads
 
 
-@pytest.mark.parametrize("part", ["form", "files", "values"])
+@pytest.mark.parametrize("part", ["form", "files", "values", "data", "bytes"])
 @pytest.mark.parametrize("kind", ["multipart", "urlencoded"])
 async def test_a_form_that_was_read_before_is_the_same_input(part: str, kind: str) -> None:
     app = make_app()
@@ -461,7 +461,7 @@ async def test_a_form_that_was_read_before_is_the_same_input(part: str, kind: st
 
     @app.before_request
     async def csrf() -> None:
-        seen.append(await getattr(request, part))
+        seen.append(await (request.get_data() if part == "bytes" else getattr(request, part)))
 
     if kind == "multipart":
         fields = [('name="a"', b"1"), ('name="token"', b"t"), ('name="a"', b"2"), ('name="umlaut"', "ä".encode())]
@@ -502,8 +502,9 @@ async def test_json_that_was_read_before_is_the_same_input() -> None:
 
 
 @pytest.mark.parametrize("way", ["dropped", "iterated"])
+@pytest.mark.parametrize("kind", ["json", "multipart", "without a length"])
 async def test_a_body_that_is_gone_is_a_fault_of_the_program_and_no_empty_input(
-    way: str, caplog: pytest.LogCaptureFixture
+    kind: str, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     app = make_app()
 
@@ -515,10 +516,17 @@ async def test_a_body_that_is_gone_is_a_fault_of_the_program_and_no_empty_input(
             async for _ in request.body:
                 pass
 
-    async with open_stream(app, f"{PREFIX}/echo", json={"a": 1}) as stream:
-        with pytest.raises(ActionError) as caught:
-            await stream.rest()
-    assert caught.value.code == "INTERNAL_ERROR"
+    if kind == "without a length":
+        async with serving(app) as server, await server.connect() as client:
+            head = b"POST %s/echo HTTP/1.1\r\nHost: test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+            await client.stream.send_all(head % PREFIX.encode() + b'7\r\n{"a":1}\r\n0\r\n\r\n')
+            assert b'"INTERNAL_ERROR"' in await client.read_all()
+    else:
+        body, headers = (b'{"a": 1}', JSON) if kind == "json" else (form_of(('name="a"', b"1")), MULTIPART)
+        async with open_stream(app, f"{PREFIX}/echo", data=body, headers=headers) as stream:
+            with pytest.raises(ActionError) as caught:
+                await stream.rest()
+        assert caught.value.code == "INTERNAL_ERROR"
     assert "read before the action could read it" in caplog.text
 
 

@@ -5,8 +5,9 @@ work says so once and lets things be as they were.
 """
 
 from .contexts import Contexts, hold_contexts
+from .disconnects import is_disconnect
 from .exchange import Exchange, exchange_of
 from .guard import ServingGuard
 from .heart import Heart, Look
 
-__all__ = ["Contexts", "Exchange", "Heart", "Look", "ServingGuard", "exchange_of", "hold_contexts"]
+__all__ = ["Contexts", "Exchange", "Heart", "Look", "ServingGuard", "exchange_of", "hold_contexts", "is_disconnect"]

@@ -52,6 +52,7 @@ class Exchange:
     Attributes:
         connection: The connection, or None where it cannot be found.
         stalled: Whether the exchange was ended since its client took nothing.
+        received_bytes: How much of the request's body was received.
     """
 
     _receive: Receive
@@ -72,7 +73,7 @@ class Exchange:
     _heart: Heart = attrs.field(init=False)
     _mark: tuple[float, object] | None = attrs.field(default=None, init=False)
     _wanted: trio.Event | None = attrs.field(default=None, init=False)
-    _received_bytes: int = attrs.field(default=0, init=False)
+    received_bytes: int = attrs.field(default=0, init=False)
     _at_end: list[Callable[[], None]] = attrs.field(factory=list, init=False)
     _acknowledged: object = attrs.field(default=None, init=False)
 
@@ -269,7 +270,7 @@ class Exchange:
     async def receive(self) -> Message:
         """Receive from the server."""
         try:
-            if self._wanted is not None and self._received_bytes > UNREAD_BYTES:
+            if self._wanted is not None and self.received_bytes > UNREAD_BYTES:
                 await self._wait_until_wanted(self._wanted)
             message = await self._receive()
         except trio.Cancelled:
@@ -277,7 +278,7 @@ class Exchange:
             self._abort_if_stuck(self._sending > 0)
             raise
         if message["type"] == "http.request":
-            self._received_bytes += len(message.get("body", b""))
+            self.received_bytes += len(message.get("body", b""))
         elif message["type"] == "http.disconnect":
             if self._finished is not None and not self._finished.is_set():
                 with trio.move_on_after(FINISH_S):

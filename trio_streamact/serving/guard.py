@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, final
+from typing import final
 
 import attrs
-import quart.wrappers.base
 import trio
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.trio.tcp_server import TCPServer
@@ -18,14 +17,13 @@ from ..logs import log
 from . import access_log, flow_control, http2, http_streams, isolation, keep_alive, pipelining
 from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
+from .disconnects import is_disconnect
 from .exchange import SCOPE_KEY, Exchange, exchange_of, is_copied
 from .http2 import keep_answered_streams, lift_request_limit, protocol_behind
 from .http_streams import find_stream, is_plain_method, is_within_request
 from .versions import can_repair
 from .worker import stop_on_sigterm
 from .writes import repair_http2
-
-_CLIENT_DISCONNECTED: Any = getattr(quart.wrappers.base, "ClientDisconnectedError", ())  # Quart 0.23 and later
 
 WRONG_WORKER = (
     "this app runs on Trio, and was started on another event loop: "
@@ -142,7 +140,7 @@ class ServingGuard:
         Fault: quart-trio 0.13 lets the exception by which Quart says that the client has left reach hypercorn, which
         logs it as a failure of the app.
         """
-        if _is_disconnect(error):
+        if is_disconnect(error):
             return
         parts = parts_of(error)
         if parts.failure is not None:
@@ -152,13 +150,6 @@ class ServingGuard:
         await exchange.worker.stop()
         if (rest := parts.cancelled or parts.failure) is not None:
             raise rest
-
-
-def _is_disconnect(error: BaseException) -> bool:
-    """Return True if *error*, or each part of it if it is a group, says that the client has left."""
-    if isinstance(error, BaseExceptionGroup):
-        return all(map(_is_disconnect, error.exceptions))
-    return isinstance(error, _CLIENT_DISCONNECTED)
 
 
 async def _refuse_to_start(scope: Scope, receive: Receive, send: Send) -> None:
