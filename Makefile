@@ -81,7 +81,7 @@ bench: $(BENCH)/.installed-$(VERSION)  ## Measure every server that installs, ab
 bench-quick: $(BENCH)/.installed-$(VERSION)  ## The same in about four minutes, printed and not kept
 	$(BENCH)/bin/python -m benchmarks run --quick
 
-bench-check: $(VENV)/.test-installed  ## Fail where a speed has fallen under its bound, about two minutes
+bench-check: $(VENV)/.test-installed tools  ## Fail where a speed has fallen under its bound, about two minutes
 	$(VENV)/bin/python -m benchmarks check
 
 $(BENCH)/.installed-$(VERSION): pyproject.toml benchmarks/node/package.json

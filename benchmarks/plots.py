@@ -58,6 +58,7 @@ def bars(run: Run) -> str:
 
     def draw() -> Iterator[str]:
         yield text(12, 24, "Events for the same CPU, in times of the floor", font_weight="bold")
+        yield text(858, 24, _made_on(run), "end")
         for number, name in enumerate(names):
             weight = {"font_weight": "bold"} if name == OURS else {}
             yield text(220, 78 + 26 * number, PEERS[name].title, "end", **weight)
@@ -86,11 +87,16 @@ def flat(run: Run) -> str:
 
     def draw() -> Iterator[str]:
         yield text(12, 24, "CPU an event, in us", font_weight="bold")
+        yield text(838, 24, _made_on(run), "end")
         for panel, (load, title) in enumerate(panels):
             series = {name: _points(columns) for name, columns in run.values.get(load, {}).items()}
             yield from _axes_and_lines(series, 60 + 400 * panel, title)
 
     return document(850, 370, "CPU an event, by the number of streams and by the length of a stream", draw())
+
+
+def _made_on(run: Run) -> str:
+    return f"on {run.machine['cpu']}, Python {run.machine['python']}"
 
 
 def _points(columns: Mapping[str, Column]) -> Points:

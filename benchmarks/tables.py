@@ -19,6 +19,8 @@ BURSTS: Shown = (
     ("burst", "cpu_us", "burst, 1 connection: us of CPU an event"),
     ("burst64", "cpu_us", "burst, 64 connections: us of CPU an event"),
     ("burst", "events_per_s", "burst, 1 connection: events/s"),
+    ("burst-instructions", "event", "burst: thousand instructions an event"),
+    ("short-instructions", "stream", "thousand instructions a short stream"),
     ("short", "streams_per_s", "short streams/s"),
     ("short", "cpu_us", "us of CPU a short stream"),
 )
@@ -96,7 +98,7 @@ def targets_table(run: Run) -> str:
         said = ["-", "not measured"]
         if reached is not None:
             said = [f"{rounded(reached.median)} <sub>{rounded(reached.least)} to {rounded(reached.most)}</sub>"]
-            said.append(target.verdict(reached))
+            said.append(target.verdict(reached, run.machine["cpu"]))
         against = "" if target.against is None else PEERS[target.against].title
         rows.append([target.title, against, *bounds, *said])
     return table(["", "times as good as", "must", "want", "reached", ""], rows)

@@ -30,6 +30,7 @@ class Target:
         against: The other server; None where the figure itself is meant, which must be less.
         must: What it must reach.
         want: What it should.
+        processor: The maker of the processor that it was set on, where it does not hold for others.
     """
 
     title: str
@@ -38,6 +39,7 @@ class Target:
     against: str | None
     must: float | None = None
     want: float | None = None
+    processor: str | None = None
 
     def reached(self, values: Measured) -> Spread | None:
         """What was reached; None where it was not measured."""
@@ -48,8 +50,10 @@ class Target:
             found = [value for value in columns.get(self.figure, []) if value is not None]
         return Spread.of(found) if found else None
 
-    def verdict(self, reached: Spread) -> str:
-        """Say in a word or two how far that is."""
+    def verdict(self, reached: Spread, processor: str) -> str:
+        """Say in a word or two how far that is, on *processor*."""
+        if self.processor is not None and self.processor not in processor:
+            return f"set on {self.processor}"
         if self.want is not None and self._is_met(reached.median, self.want):
             return "reached" if self.must is None else "wanted, reached"
         if self.must is None:
@@ -61,8 +65,25 @@ class Target:
 
 
 TARGETS = (
-    Target(title="burst, 1 connection, CPU", load="burst", figure="cpu_us", against=FLOOR, must=23, want=27),
-    Target(title="burst, 64 connections, CPU", load="burst64", figure="cpu_us", against=FLOOR, must=14, want=17),
+    # What an event of ours is against the floor's way through hypercorn, Trio and the kernel moves with the processor.
+    Target(
+        title="burst, 1 connection, CPU",
+        load="burst",
+        figure="cpu_us",
+        against=FLOOR,
+        must=23,
+        want=27,
+        processor="Intel",
+    ),
+    Target(
+        title="burst, 64 connections, CPU",
+        load="burst64",
+        figure="cpu_us",
+        against=FLOOR,
+        must=14,
+        want=17,
+        processor="Intel",
+    ),
     Target(
         title="lateness of ticks beside a burst, p50 in ms",
         load="lateness",
@@ -89,7 +110,7 @@ class Guard:
     """Where ``bench-check`` fails: fewer times as good as another server in the same rounds.
 
     Always a ratio, since a slower machine is no regress; to a server that has the same kind of work, since processors
-    differ in what a system call costs against Python; and looser than what was reached, by what a busy machine and
+    differ in what one kind costs against another; and looser than what was reached, by what a busy machine and
     another processor disturb. Instructions are counted: they are disturbed by neither, so those bounds are close.
     """
 
@@ -106,16 +127,16 @@ GUARDS = (
         figure="event",
         against=BATCHED,
         at_least=0.255,
-        reason="0.273 to 0.284 on Python 3.11 to 3.13",
+        reason="0.27 to 0.283 on Python 3.11 to 3.13",
     ),
     Guard(
         load="short-instructions",
         figure="stream",
         against=PLAIN,
-        at_least=1.7,
-        reason="1.84 to 1.94 on Python 3.11 to 3.13, with Quart 0.22 and 0.23",
+        at_least=1.76,
+        reason="1.84 to 1.95 on Python 3.11 to 3.13, with Quart 0.22 and 0.23",
     ),
-    # What the kernel does is not counted: these fail where there are more writes.
+    # What the kernel does is not counted. These are timed, so less close, and fail where writes are too many or small.
     Guard(
         load="burst",
         figure="cpu_us",

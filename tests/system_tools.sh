@@ -10,6 +10,7 @@ have chromium || have chromium-browser || have google-chrome || missing="$missin
 have nginx || missing="$missing nginx"
 have ip || missing="$missing iproute2"
 have cc || missing="$missing gcc libc6-dev"
+have valgrind || missing="$missing valgrind"
 have openssl || missing="$missing openssl"
 [ -n "$missing" ] || exit 0
 

@@ -5,25 +5,31 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import shutil
 import socket
 import sys
 import time
 from collections.abc import Iterator
+from importlib import metadata
 
 import attrs
 import psutil
 import pytest
 
+from benchmarks.callgrind import counting
 from benchmarks.loads import LOADS, Figure, Load, Size
 from benchmarks.loads.slow import watched
-from benchmarks.peers import FLOOR, OURS, PEERS, PLAIN, MissingError, Peer
+from benchmarks.parts import ALONE, VARIANTS, line, variants
+from benchmarks.peers import BATCHED, FLOOR, OURS, PEERS, PLAIN, MissingError, Peer
 from benchmarks.processes import FaultError, Server, serving
 from benchmarks.rounds import Rounds
+from benchmarks.servers import parts
 from benchmarks.servers.common import pause_s
 from tests.compilers import load_client
 from tests.servers import body_of
+from trio_streamact.testing import open_stream
 
-HERE = (FLOOR, OURS, PLAIN)
+HERE = (FLOOR, BATCHED, OURS, PLAIN)
 DEADLINE_S = 10.0
 
 
@@ -167,6 +173,67 @@ def test_a_peer_that_is_not_installed_says_so() -> None:
     assert PEERS[FLOOR].versions().keys() == {"hypercorn", "trio"}
 
 
+# Instructions
+
+
+def test_instructions_are_counted_for_each_event() -> None:
+    if shutil.which("valgrind") is None:
+        if os.environ.get("CI"):
+            pytest.fail("valgrind is missing, and nothing is left out in CI")
+        pytest.skip("valgrind is missing: install it")
+    taken = []
+    with counting(PEERS[BATCHED]) as counter:
+        counter.server.drive("drain", events=8_000)
+        counter.switch_on()
+        for events in (8_000, 8_000, 16_000, 24_000):
+            counter.server.drive("drain", events=events)
+            taken.append(counter.taken())
+        nothing = counter.taken()
+
+    _, once, twice, thrice = taken
+    assert thrice - twice == pytest.approx(twice - once, rel=0.2)
+    assert 1_000 < (thrice - once) / 16_000 < 20_000
+    assert nothing < 0.01 * once
+
+
+def test_where_there_is_no_valgrind_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(FaultError, match="install valgrind"), counting(PEERS[FLOOR]):
+        pass
+
+
+# Parts of an action
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+async def test_the_parts_of_an_action_change_nothing_of_its_stream(name: str) -> None:
+    async with open_stream(getattr(parts, name), "/burst?events=2&start=0", method="GET") as stream:
+        assert await stream.rest() == [{"n": 0, "text": "word "}, {"n": 1, "text": "word "}]
+
+
+def test_each_part_is_a_server_and_so_is_another_python() -> None:
+    here = list(variants(None))
+    both = list(variants(sys.executable))
+
+    assert [peer.name for peer in here] == list(VARIANTS)
+    assert here[0].name == ALONE
+    assert both[: len(here)] == here
+    assert [peer.command[-1] for peer in both[len(here) :]] == [
+        "benchmarks.servers.quart:app",
+        "benchmarks.servers.parts:alone",
+        "benchmarks.servers.quart:app",
+    ]
+    assert both[-1].title.endswith(f"with Quart {metadata.version('quart')}")
+
+
+def test_a_part_is_set_against_the_action_alone_round_by_round() -> None:
+    assert line("with a guard", [2.0, None, 9.0], [1.0, 1.0, 3.0]).split() == [
+        *("with", "a", "guard", "5.5", "(2", "to", "9)"),
+        *("2.5", "(2", "to", "3)"),
+    ]
+
+
 # Rounds
 
 
@@ -174,15 +241,15 @@ def test_rounds_are_interleaved_and_keep_their_order_from_run_to_run() -> None:
     def order() -> list[tuple[str, str]]:
         seen: list[tuple[str, str]] = []
 
-        def load(name: str, *, seldom: bool = False, peers: tuple[str, ...] | None = None) -> Load:
+        def load(name: str, *, peers: tuple[str, ...] | None = None, **options: bool) -> Load:
             def run(server: Server, size: Size) -> dict[str, float | None]:
                 seen.append((name, server.peer.name))
                 return {"x": size.scale}
 
-            return Load(name=name, title=name, figures={"x": Figure("")}, run=run, seldom=seldom, peers=peers)
+            return Load(name=name, title=name, figures={"x": Figure("")}, run=run, peers=peers, **options)
 
         rounds = Rounds(Size(0.5))
-        loads = [load("all"), load("seldom", seldom=True), load("one", peers=(FLOOR,))]
+        loads = [load("all"), load("seldom", seldom=True), load("one", peers=(FLOOR,), once=True)]
         rounds.measure([PEERS[FLOOR], PEERS[PLAIN]], loads, 8)
         assert rounds.values["all"] == {FLOOR: {"x": [0.5] * 8}, PLAIN: {"x": [0.5] * 8}}
         return seen
@@ -191,9 +258,10 @@ def test_rounds_are_interleaved_and_keep_their_order_from_run_to_run() -> None:
 
     assert [name for name, _ in itertools.groupby(seen, key=lambda one: one[0])] == [
         *("all", "seldom", "one"),
-        *("all", "one"),
-    ] * 4
-    assert sorted(peer for _, peer in seen) == [FLOOR] * 20 + [PLAIN] * 12
+        *("all", "seldom") * 3,
+        "all",
+    ]
+    assert sorted(peer for _, peer in seen) == [FLOOR] * 13 + [PLAIN] * 12
     assert seen == order()
 
 
