@@ -195,10 +195,18 @@ def _view(handler: Handler, action: StreamAction) -> StreamActionView:
 
 
 def copy_marks(source: object, target: Callable[..., Any]) -> None:
-    """Put what decorators have put on *source*, a function, on *target* too."""
-    marks = dict(getattr(source, "__dict__", {})) if inspect.isroutine(source) else {}
+    """Put what decorators have put on *source*, and on what it is a partial of, on *target* too.
+
+    Of an object that is called too: ``functools.update_wrapper`` in a decorator that is a class puts them there.
+    """
+    marks = _copy_of_marks(source)
     marks.pop("__wrapped__", None)  # whose signature is not the view's
     vars(target).update(marks)
+
+
+def _copy_of_marks(source: object) -> dict[str, Any]:
+    below = _copy_of_marks(source.func) if isinstance(source, partial) else {}
+    return {**below, **getattr(source, "__dict__", {})}
 
 
 def _own_name(handler: Any) -> str:

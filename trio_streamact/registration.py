@@ -53,7 +53,7 @@ def served(given: Callable[..., Any], action: StreamAction, where: str) -> Strea
     view.__name__ = view.__qualname__ = name
     view.__module__ = getattr(target, "__module__", __name__)
     view.__doc__ = action.description
-    copy_marks(target, view)
+    copy_marks(given, view)
     view.is_stream = True  # type: ignore[attr-defined]
     view.action = action  # type: ignore[attr-defined]
     view.__dict__ = _Registered(view.__dict__, where)

@@ -209,6 +209,20 @@ def test_marks_of_decorators_stand_on_the_view_that_is_served() -> None:
         assert getattr(app.view_functions["streamact.handler"], "mark", None) == "kept"
 
 
+@pytest.mark.parametrize("decorate", [ObjectGuard, functools.partial, partial_guard])
+def test_marks_stand_on_the_view_also_through_objects_and_partials(decorate: Callable[[Any], Any]) -> None:
+    app = QuartTrio(__name__)
+    actions = StreamActions(app)
+
+    async def handler(stream: Stream[str]) -> None: ...
+
+    handler.mark = "kept"  # type: ignore[attr-defined]
+    served = [actions.post("/view")(decorate(define_stream_action(handler, name="view")))]
+    if decorate is functools.partial:
+        served.append(actions.post("/handler", name="handler")(decorate(handler)))
+    assert [view.mark for view in served] == ["kept"] * len(served)  # type: ignore[attr-defined]
+
+
 # Settings
 
 
