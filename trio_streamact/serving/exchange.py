@@ -24,6 +24,9 @@ FINISH_S = 1.0
 UNREAD_BYTES = 64 * 1024
 """How much of a request's body is received before somebody asks for it, where nobody has to."""
 
+KERNEL_LATER_S = 1.0
+"""How much later than we the kernel ends a connection, in seconds: looks come late on a busy machine."""
+
 REST_LOOK_S = 0.1
 """How often to look whether middleware outside has sent the rest of a response, in seconds."""
 
@@ -107,7 +110,7 @@ class Exchange:
             self._heart.hurry(self._look, self._sent_at + heartbeat_s)
         if self.connection is not None:
             # Later than we look, who know more: the kernel is for peers that have vanished.
-            self.connection.give_up_on_silence(self._stall_s + self._look_s)
+            self.connection.give_up_on_silence(self._stall_s + KERNEL_LATER_S)
 
     @property
     def has_started(self) -> bool:
