@@ -18,7 +18,7 @@ from .limits import Limits
 from .room import Room
 from .wire import Dialect
 
-EXTENSION = "trio_streamact"
+SETTINGS = "trio_streamact.settings"
 """The key of ``app.extensions`` below which an app's ``AppActions`` are."""
 
 Handler = Callable[..., Awaitable[None]]

@@ -32,6 +32,9 @@ AT_ONCE_BYTES = 8 * 1024
 """A stream of no more bytes is taken by the kernel, but for clients that ask for many and read none: nobody has to see
 whether its last write is."""
 
+ERROR_BYTES = 4 * 1024
+"""How large an error may be however small chunks have to be: ours are much smaller."""
+
 LATE_S = 0.05
 """How long a handler that is cancelled may take before its stream ends without it, in seconds: work in a thread, or a
 shielded cleanup, can take any time."""
@@ -75,7 +78,7 @@ class BodySettings:
     def failed(self, outcome: Outcome, error: ActionError) -> Failed:
         """Encode *error* as the ending of a stream."""
         frame = encode_error(error, self.dialect)
-        if len(frame) > self.room.limits.chunk_bytes:
+        if len(frame) > max(self.room.limits.chunk_bytes, ERROR_BYTES):
             # What it is made of may be the client's own input, which would come back many times as large.
             short = ActionError(error.code[:100], "The error is too large to be sent", error.status_code)
             frame = encode_error(short, self.dialect)

@@ -11,7 +11,7 @@ from weakref import WeakSet
 import trio
 from quart import Request, Response, current_app, request
 
-from .action import EXTENSION, AppActions, AppSettings, StreamAction, remote_address
+from .action import SETTINGS, AppActions, AppSettings, StreamAction, remote_address
 from .body import Failed, Produce, Running, StreamBody, log_error
 from .errors import (
     ActionError,
@@ -199,7 +199,7 @@ class _Call:
 
 
 def _settings_at(app: Any, request: Request) -> AppSettings:
-    actions: AppActions | None = app.extensions.get(EXTENSION)
+    actions: AppActions | None = app.extensions.get(SETTINGS)
     return _UNGUARDED if actions is None else actions.at(request.endpoint)
 
 
@@ -210,7 +210,7 @@ _warned: WeakSet[Any] = WeakSet()
 
 
 def _warn_once_unguarded(app: Any) -> None:
-    if app.extensions.get(EXTENSION) is None and app not in _warned:
+    if app.extensions.get(SETTINGS) is None and app not in _warned:
         _warned.add(app)
         SafeLogger(app.logger).warning(
             "This app serves streams without StreamActions(app): connections will not close behind them, clients that "

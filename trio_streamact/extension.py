@@ -7,7 +7,7 @@ from typing import Any, Unpack, cast, final
 
 from quart_trio import QuartTrio
 
-from .action import EXTENSION, AppActions, AppSettings, ClientKey, Handler, remote_address
+from .action import SETTINGS, AppActions, AppSettings, ClientKey, Handler, remote_address
 from .client_files import PATH, client_view
 from .commands import commands
 from .definition import (
@@ -26,6 +26,9 @@ from .registration import action_behind, found_routes, served
 from .room import Room
 from .serving import ServingGuard
 from .wire import Dialect
+
+EXTENSION = "trio_streamact"
+"""The key of ``app.extensions`` below which the first extension of an app is."""
 
 ALL = f"{EXTENSION}.all"
 """The key of ``app.extensions`` below which all extensions of an app are, in the order in which they came."""
@@ -91,7 +94,8 @@ class StreamActions:
         if not isinstance(app, QuartTrio):
             raise TypeError(f"streams need a QuartTrio app, not {type(app).__qualname__}")
         if EXTENSION not in app.extensions:
-            app.extensions[EXTENSION] = AppActions(self._settings)
+            app.extensions[EXTENSION] = self
+            app.extensions[SETTINGS] = AppActions(self._settings)
             app.extensions[ALL] = []
             app.asgi_app = ServingGuard(app.asgi_app, self._sigterm)  # type: ignore[method-assign, assignment, arg-type]
             app.cli.add_command(commands(lambda: routes_of(app), app.name))
@@ -194,7 +198,7 @@ class StreamActions:
         endpoint, count = taken, 2
         while endpoint in app.view_functions:
             endpoint, count = f"{taken}_{count}", count + 1
-        app.extensions[EXTENSION].by_endpoint[endpoint] = self._settings
+        app.extensions[SETTINGS].by_endpoint[endpoint] = self._settings
         app.add_url_rule(route.path, endpoint, view, methods=list(route.methods))
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast, final
 
 from quart import Quart, Response
 
-from .action import EXTENSION, AppActions, StreamAction
+from .action import SETTINGS, AppActions, StreamAction
 from .calls import name_of
 from .definition import StreamActionView, copy_marks
 from .references import Route
@@ -88,7 +88,7 @@ class _Registered(dict[str, Any]):
 
 def found_routes(app: Quart) -> list[Route]:
     """List where *app* serves actions that no ``StreamActions`` has registered: on blueprints, by ``app.post``."""
-    actions: AppActions = app.extensions[EXTENSION]
+    actions: AppActions = app.extensions[SETTINGS]
     routes = []
     for rule in app.url_map.iter_rules():
         action = action_behind(app.view_functions.get(rule.endpoint))

@@ -51,7 +51,7 @@ class Upstream:
                         if choice.delta.content:
                             await say(choice.delta.content)
         except openai.OpenAIError as error:
-            raise _told(error) from error
+            raise _told(error) from None  # not from it: the log shows a cause, and this one may quote the key
 
 
 def _told(error: openai.OpenAIError) -> ActionError:
