@@ -98,9 +98,9 @@ def merge(ctx: dict[str, Any], call: NamedCall, added: object) -> None:
     if isinstance(added, Mapping):
         ctx.update(added)
     elif added is not None:
-        verb = "yielded" if call.wraps else "returned"
+        did, may = ("yielded", "yield") if call.wraps else ("returned", "return")
         kind = type(added).__qualname__
-        raise TypeError(f"middleware {name_of(call.function)} {verb} {kind}; it may have a mapping there, or None")
+        raise TypeError(f"middleware {name_of(call.function)} {did} {kind}; it may {may} a mapping, or None")
 
 
 def name_of(function: Any) -> str:

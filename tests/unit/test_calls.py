@@ -212,5 +212,5 @@ async def test_middleware_that_returns_no_mapping_is_refused_by_name(returned: o
     async def middleware() -> object:
         return returned
 
-    with pytest.raises(TypeError, match=f"middleware .*middleware returned {type(returned).__name__}; it may have"):
+    with pytest.raises(TypeError, match=f"middleware .*middleware returned {type(returned).__name__}; it may return"):
         await run_middleware(middleware_chain([middleware]), {})

@@ -513,7 +513,7 @@ async def test_what_is_yielded_must_be_a_mapping(
 
     async with open_stream(app_with(returns, middleware=[wrong]), f"{PREFIX}/it") as client:
         assert client.status == 500
-    assert "wrong yielded int; it may have a mapping there, or None" in caplog.text
+    assert "wrong yielded int; it may yield a mapping, or None" in caplog.text
 
 
 async def test_errors_of_a_handler_that_is_cancelled_are_logged(
