@@ -24,7 +24,7 @@ FINISH_S = 1.0
 UNREAD_BYTES = 64 * 1024
 """How much of a request's body is received before somebody asks for it, where nobody has to."""
 
-KERNEL_LATER_S = 1.0
+KERNEL_LATER_S = 5.0
 """How much later than we the kernel ends a connection, in seconds: looks come late on a busy machine."""
 
 REST_LOOK_S = 0.1
