@@ -144,7 +144,7 @@ async def _in_time(request: Request) -> AsyncGenerator[bytes, None]:
     """
     deadline = math.inf if request.body_timeout is None else trio.current_time() + request.body_timeout
     parts, is_empty = aiter(request.body), True
-    kept = request.body._data
+    kept: Any = request.body._data
     if isinstance(kept, bytes) and kept:  # from Quart 0.23 on, where it was awaited: its parts are gone then
         yield kept
         return
