@@ -165,19 +165,21 @@ async def test_an_open_stream_keeps_nothing_of_its_request_s_body(method: str, p
     wish = b'{"count": 1000, "pause_s": 60}'
     body = wish + b" " * (900_000 if path == "count" and method == "POST" else 4_000_000)
     query = "?count=1000&pause_s=60" if method == "GET" else ""
-    async with measured_server() as server, trio.open_nursery() as nursery:
+    clients: list[RawClient] = []
+    async with measured_server() as server:
+        before = await server.memory()
+        async with trio.open_nursery() as nursery:
 
-        async def send(client: RawClient) -> None:
-            await client.request(f"{PREFIX}/{path}{query}", method=method, body=body)
+            async def send(client: RawClient) -> None:
+                await client.request(f"{PREFIX}/{path}{query}", method=method, body=body)
 
-        before, clients = await server.memory(), []
-        for _ in range(20):
-            clients.append(await server.cli.server.connect())
-            nursery.start_soon(send, clients[-1])
-            await clients[-1].read_until(b"\r\n\r\n")
-        held = await server.memory() - before
-        nursery.cancel_scope.cancel()
-        for client in clients:
+            for _ in range(20):
+                clients.append(await server.cli.server.connect())
+                nursery.start_soon(send, clients[-1])
+                await clients[-1].read_until(b"\r\n\r\n")
+            held = await server.memory() - before
+            nursery.cancel_scope.cancel()
+        for client in clients:  # when nobody writes to them any more
             client.stream.socket.close()
     report(f"{held / 20 / KIB:.0f} KiB for each of 20 streams of {method} /{path} with {len(body) // KIB} KiB of body")
     # Of what nobody wants, hypercorn takes ten pieces of 64 KiB into its queue before it reads no more.
