@@ -16,13 +16,13 @@ from quart import Quart, Response, got_request_exception
 from quart.wrappers.response import ResponseBody
 
 from .causes import parts_of
-from .errors import ActionError, expected_error, shutdown_error, stream_error, timeout_error
+from .errors import ActionError, expected_error, shutdown_error, sole_error, stream_error, timeout_error
 from .logs import SafeLogger
 from .outlet import Outlet
 from .reports import Outcome, StreamReport, run_inline, stream_ended, stream_opened
 from .room import Place, Room
 from .serving import Contexts, Exchange, Heart, Look, is_disconnect
-from .stream import FrameChannel, Stream
+from .stream import FrameChannel, Stream, StreamIsClosed
 from .wire import HEARTBEAT, Dialect, encode_done, encode_error
 
 Produce = Callable[[Stream[Any]], Awaitable[object]]
@@ -382,6 +382,8 @@ class StreamBody(ResponseBody):
 
     async def _fail(self, error: BaseException) -> None:
         """End the stream with *error*, first for the client, then for the log."""
+        if self._handling.cancel_called and isinstance(sole_error(error), StreamIsClosed):
+            return  # a late handler that has found its stream ended without it, as it is meant to
         if is_disconnect(error):
             self._end(self._settings.failed("error", stream_error()))  # which nobody will read
             return

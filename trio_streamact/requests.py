@@ -140,8 +140,10 @@ async def _in_time(request: Request) -> AsyncGenerator[bytes, None]:
     """Give the parts of a body as they come, within the time that Quart gives it.
 
     Raises:
+        RequestEntityTooLarge: They are more than Quart allows, which looks at their announced length alone.
         RuntimeError: There are none, and the body was not empty.
     """
+    most, size = request.max_content_length, 0
     deadline = math.inf if request.body_timeout is None else trio.current_time() + request.body_timeout
     parts, is_empty = aiter(request.body), True
     kept: Any = request.body._data
@@ -155,6 +157,9 @@ async def _in_time(request: Request) -> AsyncGenerator[bytes, None]:
             raise RequestTimeout
         if part is None:
             break
+        size += len(part)
+        if most is not None and size > most:
+            raise RequestEntityTooLarge
         yield part
         is_empty = is_empty and not part
     if is_empty:

@@ -22,6 +22,11 @@ GATHER_S = 0.001
 
 
 @final
+class StreamIsClosed(trio.ClosedResourceError):
+    """A handler sends on a stream that is closed."""
+
+
+@final
 @attrs.define(eq=False)
 class FrameChannel:
     """Encoded frames on their way from the handler to the writer, bounded in number and in bytes.
@@ -102,7 +107,7 @@ class FrameChannel:
             while not self.put_nowait(frame):
                 await self.wait()
                 if not self.is_open:
-                    raise trio.ClosedResourceError("the stream is closed")
+                    raise StreamIsClosed("the stream is closed")
         finally:
             self.waited_s += trio.current_time() - began
 
@@ -248,7 +253,7 @@ class Stream(Generic[ChunkT]):
             trio.Cancelled: The client has left, the action's lifetime is over, or the server is shutting down.
         """
         if not self._channel.is_open:  # first: a handler that is late is cancelled, too
-            raise trio.ClosedResourceError("the stream is closed")
+            raise StreamIsClosed("the stream is closed")
         await trio.lowlevel.checkpoint_if_cancelled()
         frame = encode_chunk(data, self._chunk_bytes)
         if not self._channel.put_nowait(frame):

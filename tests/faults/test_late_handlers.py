@@ -200,3 +200,21 @@ async def test_work_after_close_goes_on_and_is_not_taken_for_late(autojump_clock
     async with open_stream(app, f"{PREFIX}/it") as client:
         assert await client.rest() == [1]
         assert over == [True], "the end of the response comes with the end of the work"
+
+
+async def test_a_send_that_is_refused_since_its_handler_is_late_is_no_failure(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    app = QuartTrio(__name__)
+
+    @StreamActions(app, limits=Limits(lifetime_s=1)).post("/it")
+    async def it(stream: Stream[Any]) -> None:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(3)
+        await stream.send("too late")
+
+    async with open_stream(app, f"{PREFIX}/it") as client:
+        with pytest.raises(ActionError) as caught:
+            await client.rest()
+        assert caught.value.code == "TIMEOUT_ERROR"
+    assert caplog.records == []

@@ -196,6 +196,9 @@ async def http1_streams(server: Measured, count: int) -> None:
     async def run(share: int) -> None:
         kept = await server.cli.server.connect()
         for number in range(share):
+            if number % 1000 == 999:  # as many requests as hypercorn answers on one connection of HTTP/1.1
+                await trio.aclose_forcefully(kept.stream)
+                kept = await server.cli.server.connect()
             wish = json.dumps({"count": number % 2 and 10**6, "pause_s": 60}).encode()
             if number % 2:
                 async with await server.cli.server.connect() as client:

@@ -405,3 +405,21 @@ async def test_an_upload_takes_a_place_before_it_is_there() -> None:
         assert b"ok" in await answer(app, "any", b"1")
 
     await answered_without_a_body()
+
+
+async def test_files_of_a_form_without_a_length_are_bounded_too() -> None:
+    app = make_app()
+    app.config["MAX_CONTENT_LENGTH"] = 10_000
+    inner = app.asgi_app
+
+    async def without_length(scope: Any, receive: Any, send: Any) -> None:
+        headers: Any = [header for header in scope["headers"] if header[0].lower() != b"content-length"]
+        bare: Any = {**scope, "headers": headers}
+        await inner(bare, receive, send)
+
+    app.asgi_app = without_length  # type: ignore[method-assign]
+    file = b'--b\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n%b\r\n--b--\r\n'
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    error = await error_of(app, "any", data=file % (b"x" * 10_000), headers=headers)
+    assert error.message == "Request body is too large"
+    assert b"ok" in await answer(app, "any", file % (b"x" * 9_000), headers["Content-Type"])
