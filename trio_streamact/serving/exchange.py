@@ -332,7 +332,7 @@ class Exchange:
             return self._sent_at + self._heartbeat_s
         if self._beat is not None and not self._sending:
             self._beat()
-        return now + self._heartbeat_s
+        return max(now, self._sent_at) + self._heartbeat_s  # a beat may have been written a little later than *now*
 
     @property
     def _look_s(self) -> float:
