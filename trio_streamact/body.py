@@ -28,10 +28,6 @@ from .wire import HEARTBEAT, Dialect, encode_done, encode_error
 Produce = Callable[[Stream[Any]], Awaitable[object]]
 ErrorMapper = Callable[[BaseException], ActionError]
 
-AT_ONCE_BYTES = 8 * 1024
-"""A stream of no more bytes is taken by the kernel, but for clients that ask for many and read none: nobody has to see
-whether its last write is."""
-
 ERROR_BYTES = 4 * 1024
 """How large an error may be however small chunks have to be: ours are much smaller."""
 
@@ -221,9 +217,7 @@ class StreamBody(ResponseBody):
         if not frames:
             # Closed without a last frame: the handler was cancelled, or is about to fail us, from outside.
             await trio.sleep_forever()
-        is_last = self.frames_taken(frames)
-        if self._exchange is not None:
-            self._exchange.hold(is_last and self._ends_at_once())
+        self.frames_taken(frames)
         return b"".join(frames)
 
     def all_written(self) -> None:
@@ -265,11 +259,6 @@ class StreamBody(ResponseBody):
             self._outlet.beat()
             self._bytes += len(HEARTBEAT)
 
-    def _ends_at_once(self) -> bool:
-        """Whether the end of the response follows in no time, and can leave in one write with the last frame."""
-        follows = not (self._tasks.child_tasks or stream_ended.has_receivers_for(self._app))
-        return follows and self._bytes < AT_ONCE_BYTES
-
     def _drain(self) -> None:
         """The server is shutting down: let the handler go on for as long as it may, and then cancel it."""
         deadline = trio.current_time() + self._limits.drain_s
@@ -296,15 +285,14 @@ class StreamBody(ResponseBody):
         self._end_cut_short()
         return math.inf
 
-    def frames_taken(self, frames: list[bytes]) -> bool:
-        """Count *frames*, which are about to be written; say whether they end the stream."""
+    def frames_taken(self, frames: list[bytes]) -> None:
+        """Count *frames*, which are about to be written."""
         self._last_taken = self._channel.ends_with(frames)
         chunks = len(frames) - self._last_taken
         if chunks and self._first_chunk_s is None:
             self._first_chunk_s = trio.current_time() - self._opened_at
         self._chunks += chunks
         self._bytes += sum(map(len, frames))
-        return self._last_taken
 
     @trio.lowlevel.disable_ki_protection  # whose task this may be, see `__anext__`
     async def _run_to_the_end(self) -> None:

@@ -22,7 +22,7 @@ MOST_IN_A_ROW = 16
 class Sender(Protocol):
     """Who hears how an outlet gets on."""
 
-    def frames_taken(self, frames: list[bytes]) -> object:
+    def frames_taken(self, frames: list[bytes]) -> None:
         """*frames* are about to be written."""
 
     def all_written(self) -> None:

@@ -13,7 +13,7 @@ from .asgi import Message, Receive, Send
 from .connection import Connection
 from .heart import Heart, Look
 from .worker import Worker, worker_of
-from .writes import PLAIN, Writes
+from .writes import Writes
 
 SCOPE_KEY = "trio_streamact"
 
@@ -155,11 +155,6 @@ class Exchange:
         if self.connection is not None:
             self.connection.abort()
 
-    def hold(self, holds: bool) -> None:
-        """Keep what is written next until more is, or ``flush``; or no longer."""
-        if self._writes is not None:
-            self._writes.holds = holds and not PLAIN
-
     async def flush(self) -> None:
         """Write what was kept."""
         if self._writes is not None:
@@ -242,8 +237,8 @@ class Exchange:
         if message["type"] == "http.response.body":
             if not message.get("more_body", False):
                 self._finished = trio.Event()
-            if self._writes is not None and (self._finished is not None or self._beat is None):
-                self._writes.holds = False  # it is the end, or no stream of ours after all
+            if self._writes is not None:
+                self._writes.holds = False  # the head was waiting for this
         elif message["type"] == "http.response.start":
             self._start(message)
         if self._writes is None and self._stall_s != math.inf:
