@@ -99,7 +99,7 @@ class Outlet:
         if self._has_turn or self._flushed is not None:
             return
         channel, now = self._channel, trio.current_time()
-        if self._is_begun and channel.is_open and now - self._wrote_at >= GATHER_S:
+        if channel.is_open and now - self._wrote_at >= GATHER_S:
             self._in_a_row += 1
             if self._in_a_row == MOST_IN_A_ROW:
                 self._in_a_row, channel.owes_turn = 0, True
@@ -112,7 +112,7 @@ class Outlet:
         self._exchange.next_turn(self._take_turn)
 
     def _take_turn(self) -> None:
-        self._has_turn, self._in_a_row = False, 0
+        self._has_turn = False
         channel = self._channel
         if channel.on_readable is None:
             return
@@ -162,7 +162,7 @@ class Outlet:
             self._flushed = None
         if not self._channel.is_open:
             self._sender.all_written()
-        if self._channel.has_frames and self._channel.on_readable is not None and not self._has_turn:
+        if self._channel.has_frames:
             self._ask_for_turn()
 
     def _give_up(self) -> None:

@@ -83,7 +83,7 @@ class FrameChannel:
         frames, size_bytes = self._frames, self._bytes + len(frame)
         if not frames:
             if self._waiting:
-                self._wake_all()  # nobody but the reader
+                self.wake()  # nobody but the reader
         elif len(frames) >= self.limits.buffer_chunks or size_bytes > self.limits.buffer_bytes:
             return False
         frames.append(frame)
@@ -134,7 +134,7 @@ class FrameChannel:
     def close(self) -> None:
         """Take no more frames; those that wait can still be read."""
         self.is_open = False
-        self._wake_all()
+        self.wake()
 
     def drop(self) -> None:
         """Close, and forget the frames that wait: nothing will be written any more."""
@@ -151,11 +151,6 @@ class FrameChannel:
 
         self._waiting.append(task)
         await trio.lowlevel.wait_task_rescheduled(give_up)
-
-    def wake(self) -> None:
-        """Have a reader that waits look again."""
-        if not self.is_readable:
-            self._wake_all()
 
     def ends_with(self, frames: list[bytes]) -> bool:
         """Whether the last of *frames* is the last of all. If there are none, it was closed without a last one."""
@@ -184,10 +179,11 @@ class FrameChannel:
             frames, self._frames = frames[:count], frames[count:]
             self._bytes -= sum(map(len, frames))
         if self._waiting:
-            self._wake_all()
+            self.wake()
         return frames
 
-    def _wake_all(self) -> None:
+    def wake(self) -> None:
+        """Have whoever waits look again."""
         waiting, self._waiting = self._waiting, []
         for task in waiting:
             trio.lowlevel.reschedule(task)

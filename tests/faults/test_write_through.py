@@ -94,6 +94,17 @@ async def test_chunks_that_follow_at_once_leave_together(written: list[bytes]) -
     assert events_in(written) == [1, 9, 1]
 
 
+@repaired_writes
+async def test_the_last_frame_leaves_with_the_end_of_the_response(written: list[bytes]) -> None:
+    async def handler(stream: Stream[Any]) -> None:
+        await stream.send(1)
+        await trio.sleep(0.02)
+
+    async with serving(Lab().serves(handler)) as server, await ask(server) as client:
+        await client.read_until(b"0\r\n\r\n")
+    assert written[-1] == b"%x\r\n%b\r\n0\r\n\r\n" % (len(DONE), DONE)
+
+
 async def test_a_sender_that_works_between_its_chunks_and_never_waits_lets_others_run() -> None:
     turns = seen = 0
 

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from trio_streamact import Limits, Stream
-from trio_streamact.stream import GATHER_S, FrameChannel
+from trio_streamact.stream import GATHER_S, FrameChannel, Gathering
 
 DONE = b"done"
 
@@ -56,6 +56,59 @@ async def test_a_fast_sender_fills_one_write_and_never_too_much(autojump_clock: 
         rest = await channel.gather(10_000)
         assert channel.ends_with(rest)
     assert first + rest == [*(b"%03d" % number for number in range(100)), DONE]
+
+
+async def test_a_write_is_gathered_for_a_moment_and_no_longer(autojump_clock: trio.testing.MockClock) -> None:
+    """However fast its sender is, who takes a while for each frame here, as on a busy machine."""
+    channel = FrameChannel(Limits(buffer_chunks=1))
+
+    async def send() -> None:
+        for _ in range(20):
+            await channel.put(b"x")
+            autojump_clock.jump(GATHER_S / 4)
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(send)
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(await channel.gather(10_000)) in range(4, 7)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_write_that_is_full_or_has_the_last_frame_waits_for_nobody(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    for most_bytes, frames in ((3, [b"xx"]), (100, [b"xx", b"xx", DONE])):
+        channel = FrameChannel(Limits(buffer_chunks=1))
+
+        async def send(channel: FrameChannel = channel, ends: bool = DONE in frames) -> None:
+            await channel.put(b"xx")
+            if ends:
+                channel.end(DONE)
+
+        channel.put_nowait(b"xx")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await trio.testing.wait_all_tasks_blocked()
+            gathering = Gathering(channel, most_bytes)
+            assert gathering.goes_on()
+            await trio.testing.wait_all_tasks_blocked()
+            assert not gathering.goes_on()
+        assert gathering.frames == frames
+
+
+async def test_a_sender_that_gets_room_may_be_a_turn_late(autojump_clock: trio.testing.MockClock) -> None:
+    """Trio runs what is ready in any order."""
+    for _ in range(20):
+        channel = FrameChannel(Limits(buffer_chunks=1))
+
+        async def send(channel: FrameChannel = channel) -> None:
+            for _ in range(10):
+                await channel.put(b"x")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(await channel.gather(100)) == 10
 
 
 async def test_a_sender_that_does_something_else_is_not_waited_for(autojump_clock: trio.testing.MockClock) -> None:
