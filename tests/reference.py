@@ -34,5 +34,5 @@ def read_event_stream(data: bytes) -> tuple[list[Event], int | None]:
         elif field == "id":
             last_event_id = last_event_id if "\0" in value else value
         elif field == "retry" and re.fullmatch("[0-9]+", value):
-            retry_ms = int(value)
+            retry_ms = min(int(value), 2**31 - 1)
     return events, retry_ms

@@ -11,6 +11,9 @@ from typing import final
 
 import attrs
 
+MAX_RETRY_MS = 2**31 - 1
+"""As long as a browser's timer can wait; a longer time would make it go off at once."""
+
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -50,7 +53,8 @@ class EventDecoder:
             what a chunk may be.
 
     Attributes:
-        retry_ms: The reconnection time that the stream last asked for, in milliseconds, or None.
+        retry_ms: The reconnection time that the stream last asked for, in milliseconds and at most ``MAX_RETRY_MS``, or
+            None.
     """
 
     max_event_bytes: int = 2 * 1024 * 1024
@@ -149,7 +153,8 @@ class EventDecoder:
             case b"id" if b"\0" not in value:
                 self._id = as_text(value)
             case b"retry" if value.isdigit():  # of bytes, only ASCII digits are
-                self.retry_ms = int(value.lstrip(b"0")[:18] or b"0")  # Python refuses to read thousands of digits
+                # Eighteen are more than enough, and thousands of digits Python refuses to read.
+                self.retry_ms = min(int(value.lstrip(b"0")[:18] or b"0"), MAX_RETRY_MS)
             case _:  # a comment has an empty name; unknown fields are dropped
                 pass
         return False

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import math
 import re
+import sys
 from typing import Any, final
 
 import attrs
@@ -13,6 +13,8 @@ import orjson
 from .decoder import Event, as_text
 from .errors import ActionError
 from .wire import DONE_KEY, ERROR_KEY
+
+MAX_FLOAT = sys.float_info.max
 
 
 @final
@@ -71,7 +73,7 @@ def _error_of(members: Any) -> ActionError:
         and status % 1 == 0
         and 100 <= status <= 599
         and (field_errors is None or _are_field_errors(field_errors))
-        and (retry_after_s is None or (_is_number(retry_after_s) and 0 <= retry_after_s < math.inf))
+        and (retry_after_s is None or (_is_number(retry_after_s) and 0 <= retry_after_s <= MAX_FLOAT))
     ):
         return ActionError(code, message, int(status), field_errors, retry_after_s=retry_after_s)
     raise MalformedFrameError("malformed error frame: a member is missing or has the wrong type")

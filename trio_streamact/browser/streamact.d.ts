@@ -158,7 +158,7 @@ export interface StreamEvent {
 export class EventDecoder {
   /** @param maxEventBytes How much of an unfinished event is kept, the names of its fields included. */
   constructor(maxEventBytes?: number);
-  /** The reconnection time that the stream last asked for, in milliseconds, or null. */
+  /** The reconnection time that the stream last asked for, in milliseconds, at most 2 ** 31 - 1; or null. */
   readonly retryMs: number | null;
   /**
    * Take the next bytes, and give the events that they complete, one by one. Iterate to the end before the next part.

@@ -65,7 +65,7 @@ export class EventDecoder {
       this.#dataBytes += line.length;
     } else if (name === "event") this.#type = value;
     else if (name === "id" && !value.includes("\0")) this.#id = value;
-    else if (name === "retry" && /^\d+$/.test(value)) this.retryMs = +value;
+    else if (name === "retry" && /^\d+$/.test(value)) this.retryMs = Math.min(+value, 2 ** 31 - 1); // as far as timers go
   }
 
   #check(lineBytes) {
@@ -109,7 +109,7 @@ function errorOf({ code, message, statusCode, fieldErrors, retryAfter }) {
     Number.isInteger(statusCode) &&
     statusCode >= 100 &&
     statusCode <= 599 &&
-    `${fields}` === "[object Object]" &&
+    {}.toString.call(fields) === "[object Object]" && // a field may be called toString
     Object.values(fields).every(areTexts) &&
     (retryAfter == null || (Number.isFinite(retryAfter) && retryAfter >= 0));
   if (!isError) throw TypeError();
