@@ -115,6 +115,10 @@ def make_site(limits: Limits = DEFAULTS) -> tuple[QuartTrio, Journal]:
     async def odd(name: str) -> Response:
         return Response(*ODD[name])
 
+    @app.post("/moved")
+    async def moved() -> Response:
+        return Response(b"", int(request.args["status"]), {"Location": request.args["to"]})
+
     @app.get("/pages/<path:name>")
     async def page(name: str) -> Response:
         return await send_from_directory(PAGES, name)

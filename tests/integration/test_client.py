@@ -19,7 +19,7 @@ from quart import request
 from tests.apps import PREFIX, Journal, Prompt, Token, make_app
 from tests.raw_servers import STREAM_HEAD, RawServer, chunked, raw_server, sending
 from tests.servers import DEADLINE_S, Server, serving, tasks_at_rest
-from tests.vectors import Run, runs
+from tests.vectors import RawResponse, Run, responses, runs
 from trio_streamact import Limits, Stream, StreamActions
 from trio_streamact.client import (
     ActionError,
@@ -250,8 +250,8 @@ async def test_what_is_no_stream_is_told_on_entering_the_block(protocol: str) ->
     app, journal = make_app()
     async with serving(app) as server, called_by(protocol) as http:
         for url, method, args in [
-            (f"{server.url}{PREFIX}/nowhere", "POST", ("HTTP_ERROR", "HTTP 404: Not Found", 404)),
-            (f"{server.url}{PREFIX}/words", "GET", ("HTTP_ERROR", "HTTP 405: Method Not Allowed", 405)),
+            (f"{server.url}{PREFIX}/nowhere", "POST", ("HTTP_ERROR", "HTTP 404", 404)),
+            (f"{server.url}{PREFIX}/words", "GET", ("HTTP_ERROR", "HTTP 405", 405)),
             (f"{server.url}/plain", "GET", ("NOT_A_STREAM", "The response is no event stream", 502)),
         ]:
             error = await error_on_entering(url, method=method, http=http)
@@ -492,18 +492,41 @@ async def test_the_user_s_own_client_brings_its_authentication_and_its_headers()
         assert headers["X-Own"] == "1"
 
 
-async def test_a_redirect_is_followed_where_the_user_s_client_does_so() -> None:
-    app, _ = make_app()
+def redirecting(status: int, location: str) -> bytes:
+    return f"HTTP/1.1 {status} Moved\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
 
-    @app.post("/old")
-    async def old() -> tuple[str, int, dict[str, str]]:
-        return "", 307, {"Location": f"{PREFIX}/echo"}
 
-    async with serving(app) as server:
-        error = await error_on_entering(f"{server.url}/old", input={"a": 1})
-        assert error.args[:3] == ("HTTP_ERROR", "HTTP 307: Temporary Redirect", 307)
-        async with httpx2.AsyncClient(follow_redirects=True) as http:
-            assert await only_chunk(f"{server.url}/old", {"a": 1}, http=http) == {"input": {"a": 1}}
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_nothing_is_sent_to_where_a_redirect_leads_whatever_the_user_s_client_does(
+    status: int, method: str
+) -> None:
+    async with raw_server(sending(STREAM_HEAD + DONE)) as elsewhere, httpx2.AsyncClient(follow_redirects=True) as http:
+        for location in (elsewhere.url, "/elsewhere"):
+            async with raw_server(sending(redirecting(status, location))) as server:
+                for own in (http, None):
+                    options: dict[str, Any] = {"http": own, "method": method, "headers": {"X-Api-Key": "secret"}}
+                    error = await error_on_entering(server.url, **options)
+                    assert (error.code, error.status_code) == ("REDIRECTED", 502)
+                assert len(server.requests) == 2
+        assert elsewhere.requests == []
+
+
+async def test_a_redirect_is_followed_where_the_author_allows_it_to_another_origin_too() -> None:
+    async with echoing() as (server, _):
+        target = f"{server.url}{PREFIX}/echo"
+        async with raw_server(sending(redirecting(307, target))) as old, httpx2.AsyncClient() as http:
+            for own in (http, None):
+                assert await only_chunk(old.url, {"a": 1}, http=own, follow_redirects=True) == {"input": {"a": 1}}
+
+
+@pytest.mark.parametrize("response", responses(), ids=lambda response: response.name)
+async def test_a_response_is_the_same_to_both_clients(response: RawResponse) -> None:
+    async with raw_server(sending(response.data)) as server:
+        runner = use_stream_action(server.url)
+        await runner.execute()
+    assert (runner.error and runner.error.as_json()) == response.error
+    assert runner.status == ("done" if response.error is None else "error")
 
 
 async def test_a_compressed_stream_is_read_all_the_same() -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -272,6 +275,78 @@ def test_headers_are_sent(page: Page, headers: str) -> None:
     mount(page, "who", "{ headers: " + headers % "{ 'X-Who': 'me' }" + " }")
     execute(page)
     assert look(page)["data"] == "me"
+
+
+@contextmanager
+def other_origin() -> Iterator[tuple[str, list[tuple[str, str | None]]]]:
+    """Serve a stream that pages of any origin may ask for; give its URL, and the method and key of each request."""
+    seen: list[tuple[str, str | None]] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            seen.append((self.command, self.headers["X-Api-Key"]))
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            status, _, target = self.path.removeprefix("/").partition("/")
+            self.send_response(int(status))
+            if target:
+                self.send_header("Location", target)
+            self.send_header("Content-Type", "text/event-stream")
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Access-Control-Allow-Headers", "content-type, x-api-key")
+            self.end_headers()
+            self.wfile.write(b'data: {"__actions_done":true}\n\n')
+
+        do_GET = do_POST  # noqa: N815 - the name is the standard library's
+
+        def do_OPTIONS(self) -> None:
+            self.path = "/200"
+            self.do_POST()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        serving = Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}", seen
+        finally:
+            server.shutdown()
+            serving.join()
+
+
+KEY = "headers: { 'X-Api-Key': 'secret' }"
+
+
+def test_a_redirect_is_an_error_and_its_target_is_sent_nothing(page: Page, site: Site) -> None:
+    with other_origin() as (origin, seen):
+        for status in (301, 302, 303, 307, 308):
+            for target in (f"{origin}/200", "/odd/named"):
+                reload(page)
+                mount(page, f"/moved?status={status}&to={target}", f"{{ {KEY} }}")
+                execute(page, "{ a: 1 }")
+                error = look(page)["error"]
+                assert (error["code"], error["statusCode"]) == ("REDIRECTED", 502)
+                assert error["message"] == "The response is a redirect, which is not followed"
+        assert seen == []
+
+    with other_origin() as (origin, asked), other_origin() as (elsewhere, seen):
+        reload(page)
+        mount(page, f"{origin}/307/{elsewhere}/200", f"{{ {KEY} }}")
+        execute(page)
+        assert look(page)["error"]["code"] == "REDIRECTED"
+        assert [method for method, _ in asked] == ["OPTIONS", "POST"]
+        assert seen == []
+
+
+def test_a_redirect_is_followed_where_the_author_allows_it(page: Page) -> None:
+    with other_origin() as (origin, seen):
+        for target in (f"{origin}/200", "/odd/named"):
+            reload(page)
+            mount(page, f"/moved?status=307&to={target}", f"{{ {KEY}, followRedirects: true }}")
+            execute(page, "{ a: 1 }")
+            assert look(page)["status"] == "done"
+        assert seen == [("OPTIONS", None), ("POST", "secret")]
 
 
 @pytest.mark.parametrize("client", ALL_CLIENTS)

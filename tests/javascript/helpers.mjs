@@ -1,6 +1,7 @@
 // What the tests of the JavaScript client share: the vectors, real servers, and what a client went through.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createServer as createRawServer } from "node:net";
 import { createStreamAction } from "../../trio_streamact/browser/streamact.js";
 
 /** Read one of the files in tests/vectors, each with its bytes as `bytes`. */
@@ -23,6 +24,14 @@ export async function serving(t, handler) {
     server.closeAllConnections();
     server.close();
   });
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** Answer every request with *bytes*, the head of the response included, until the test is over. */
+export async function answering(t, bytes) {
+  const server = createRawServer((connection) => connection.on("error", () => {}).once("data", () => connection.end(bytes)));
+  await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
+  t.after(() => server.close());
   return `http://127.0.0.1:${server.address().port}`;
 }
 

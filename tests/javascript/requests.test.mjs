@@ -143,12 +143,41 @@ test("headers that cannot be had, or sent, are refused without a request, and in
   await refused(t, "/a", { headers: { "X-Mine": "a\nb" } });
 });
 
-test("a redirect is followed as fetch does", async (t) => {
+const SECRET = { headers: { "X-Api-Key": "secret", Authorization: "Bearer secret" } };
+
+test("nothing is sent to where a redirect leads, be it another origin or the same", async (t) => {
+  const elsewhere = await serving(t, () => assert.fail("a request was made"));
+  for (const status of [301, 302, 303, 307, 308]) {
+    for (const location of [elsewhere, "/elsewhere"]) {
+      const asked = [];
+      const url = await streaming(t, (response, request) => {
+        asked.push(request.url);
+        response.writeHead(status, { Location: location }).end(chunk(1) + DONE);
+      });
+      for (const method of ["POST", "GET"]) {
+        const client = createStreamAction(`${url}/old`, { ...SECRET, method });
+        await client.execute();
+        assert.deepEqual([client.error.code, client.error.statusCode, client.chunks], ["REDIRECTED", 502, []]);
+      }
+      assert.deepEqual(asked, ["/old", "/old"]);
+    }
+  }
+});
+
+test("a redirect is followed as fetch does where the author allows it, to another origin too", async (t) => {
+  const elsewhere = await echoing(t);
   const url = await streaming(t, (response, request) => {
-    if (request.url === "/new") return response.end(chunk(request.method) + DONE);
-    return response.writeHead(307, { Location: "/new" }).end();
+    if (request.url !== "/old") return response.end(chunk({ method: request.method, headers: {}, text: request.text }) + DONE);
+    return response.writeHead(+request.headers["x-status"], { Location: request.headers["x-to"] }).end();
   });
-  const client = createStreamAction(`${url}/old`);
-  await client.execute();
-  assert.deepEqual(client.chunks, ["POST"]);
+  for (const [status, to, method, text] of [
+    [307, "/new", "POST", '{"a":1}'],
+    [308, `${elsewhere}/new`, "POST", '{"a":1}'],
+    [303, "/new", "GET", ""],
+  ]) {
+    const headers = { "X-Status": String(status), "X-To": to };
+    const client = createStreamAction(`${url}/old`, { headers, followRedirects: true });
+    await client.execute({ a: 1 });
+    assert.deepEqual([client.data.method, client.data.text], [method, text]);
+  }
 });

@@ -1,7 +1,7 @@
 // What a client holds after a response of given bytes, however they were cut: the same vectors as for Python's client.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { cuts, recorded, vectors } from "./helpers.mjs";
+import { answering, cuts, recorded, vectors } from "./helpers.mjs";
 
 /** A response of *parts*, one a read: a network would join them as it pleases. */
 function responseOf(parts) {
@@ -33,5 +33,13 @@ for (const vector of vectors("runs")) {
       } else assert.deepEqual(error, vector.error);
       assert.deepEqual(client.called, expectedCalls(vector));
     }
+  });
+}
+
+for (const { name, text, error } of vectors("responses")) {
+  test(`a response: ${name}`, async (t) => {
+    const client = recorded(await answering(t, Buffer.from(text, "latin1")));
+    await client.execute();
+    assert.deepEqual([client.status, client.error], [error ? "error" : "done", error]);
   });
 }

@@ -49,7 +49,7 @@ chat.status = "done";
 chat.data?.word;
 
 // Without an input, none is given
-const tick = createStreamAction(ticks, { timeout: 1000, watchdogS: 30 });
+const tick = createStreamAction(ticks, { timeout: 1000, watchdogS: 30, followRedirects: true });
 tick.execute();
 const count: number | null = tick.data;
 // @ts-expect-error: there is no input

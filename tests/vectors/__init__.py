@@ -8,6 +8,9 @@ the stream asks for one.
 however they were cut: its ``chunks``, its ``status``, and its ``error`` in the member names of an error frame. There is
 no ``message`` in it where the client may choose its words. ``max_event_bytes`` is the client's bound on one event,
 where it is not the default.
+
+``responses.json``, for the clients: the bytes of a response with its head as ``text``, in ISO 8859-1, and the ``error``
+that a run ends with, in the member names of an error frame, or null where it is done.
 """
 
 from __future__ import annotations
@@ -44,6 +47,15 @@ class Run:
     max_event_bytes: int | None
 
 
+@attrs.frozen
+class RawResponse:
+    """One response with its head, and what a run ends with."""
+
+    name: str
+    data: bytes
+    error: dict[str, Any] | None
+
+
 def event_streams() -> list[Vector]:
     """Read all of ``event-streams.json``."""
     return [_vector(**members) for members in _read("event-streams.json")]
@@ -52,6 +64,14 @@ def event_streams() -> list[Vector]:
 def runs() -> list[Run]:
     """Read all of ``runs.json``."""
     return [_run(**members) for members in _read("runs.json")]
+
+
+def responses() -> list[RawResponse]:
+    """Read all of ``responses.json``."""
+    return [
+        RawResponse(members["name"], members["text"].encode("latin-1"), members["error"])
+        for members in _read("responses.json")
+    ]
 
 
 def _read(name: str) -> list[dict[str, Any]]:

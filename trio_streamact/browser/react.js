@@ -92,6 +92,9 @@ function upToDate(latest) {
     get headers() {
       return latest.current.headers;
     },
+    get followRedirects() {
+      return latest.current.followRedirects;
+    },
     get timeout() {
       return latest.current.timeout;
     },

@@ -8,7 +8,8 @@ export type StreamStatus = "idle" | "streaming" | "done" | "error";
  * |---|---|---|
  * | `INVALID_INPUT` | 400 | the request cannot be made: the input is no JSON, the path lacks a value, `headers` threw |
  * | `TIMEOUT_ERROR` | 408 | nothing came within `timeout` |
- * | `HTTP_ERROR` | the response's | the response is not 2xx |
+ * | `HTTP_ERROR` | the response's | the response is neither 2xx nor a redirect |
+ * | `REDIRECTED` | 502 | the response is a redirect; `followRedirects` allows it |
  * | `NOT_A_STREAM` | 502 | the response is something else, a page for instance |
  * | `STREAM_INCOMPLETE` | 502 | the bytes ended, or broke off, before the server said how the stream ended |
  * | `MALFORMED_EVENT` | 502 | an event is none that a stream action sends |
@@ -56,6 +57,11 @@ export interface StreamActionOptions<Chunk = any> {
    * If it throws, the run ends with `INVALID_INPUT`.
    */
   readonly headers?: StreamActionHeaders | (() => StreamActionHeaders | Promise<StreamActionHeaders>);
+  /**
+   * Whether redirects are followed, by default not: a redirect is `REDIRECTED`. With true, their target, which may be
+   * of any origin, is sent the headers and the input. With 301, 302 and 303 a POST becomes a GET without the input.
+   */
+  readonly followRedirects?: boolean;
   /** Milliseconds until the first byte of the response's body must be there; by default as long as it takes. */
   readonly timeout?: number;
   /**

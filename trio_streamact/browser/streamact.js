@@ -77,6 +77,7 @@ export class EventDecoder {
 
 const FAILURES = {
   TIMEOUT_ERROR: [408, "The server did not answer in time"],
+  REDIRECTED: [502, "The response is a redirect, which is not followed"],
   NOT_A_STREAM: [502, "The response is no event stream"],
   STREAM_INCOMPLETE: [502, "The stream broke off before its end"],
   MALFORMED_EVENT: [502, "The stream holds something that cannot be read"],
@@ -205,11 +206,15 @@ export function createStreamAction(action, options = {}) {
     headers.set("Accept", "text/event-stream");
     if (body) headers.set("Content-Type", "application/json");
     run.blame = "NETWORK_ERROR";
-    return fetch(url, { method, headers, body, signal: run.signal }); // which sends nothing once the run is over
+    const redirect = options.followRedirects ? "follow" : "manual"; // its target would get headers and input
+    return fetch(url, { method, headers, body, redirect, signal: run.signal }); // which sends nothing once the run is over
   }
 
-  async function read(run, { ok, status, statusText, headers, body }) {
-    if (!ok) return fail(failure("HTTP_ERROR", [status, `HTTP ${status}${statusText && ": " + statusText}`]));
+  async function read(run, { ok, status, headers, body }) {
+    // In a browser the status of a redirect is 0.
+    if (/^(0|30[12378])$/.test(status)) return fail(failure("REDIRECTED"));
+    if (status > 599) status = 502; // RFC 9110, 15; error frames have no other, either
+    if (!ok) return fail(failure("HTTP_ERROR", [status, `HTTP ${status}`]));
     if (!/^text\/event-stream *(;|$)/i.test(headers.get("Content-Type"))) return fail(failure("NOT_A_STREAM"));
     const decoder = new EventDecoder(options.maxEventBytes);
     run.blame = "STREAM_INCOMPLETE";

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 EVENT_STREAM = "text/event-stream"
 
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
 LINGER_S = 0.1
 """How long a connection that others use too is kept for the end of the response behind the last frame, in seconds."""
 
@@ -39,6 +41,7 @@ class Call:
     method: str
     http: httpx2.AsyncClient | None
     headers: HeadersSource | None
+    follow_redirects: bool
     timeout_s: float
     watchdog_s: float
 
@@ -183,7 +186,8 @@ async def _response(
                 extensions={"trace": as_http2.trace},
             )
             with as_http2.sending:
-                return await http.send(request, stream=True)
+                # Whatever the client does elsewhere: a redirect takes its headers, and the input, to any origin.
+                return await http.send(request, stream=True, follow_redirects=call.follow_redirects)
         except ActionError:
             raise  # by a hook of the user's
         except Exception as error:  # HTTP/2's errors are not all httpx2's
@@ -196,9 +200,10 @@ def _without_read(timeout: httpx2.Timeout) -> httpx2.Timeout:
 
 
 def _check(response: httpx2.Response) -> None:
+    if response.status_code in REDIRECTS:
+        raise faults.redirected()
     if not response.is_success:
-        # By the table: the server's own phrase could be any text.
-        raise faults.http_error(response.status_code, httpx2.codes.get_reason_phrase(response.status_code))
+        raise faults.http_error(response.status_code)
     media_type, _, _ = response.headers.get("Content-Type", "").partition(";")
     if media_type.strip().lower() != EVENT_STREAM:
         raise faults.not_a_stream()

@@ -14,9 +14,16 @@ def network_error() -> ActionError:
     return ActionError("NETWORK_ERROR", "The server cannot be reached", 503)
 
 
-def http_error(status: int, reason: str) -> ActionError:
-    """The response is not a 2xx."""
-    return ActionError("HTTP_ERROR", f"HTTP {status}: {reason}" if reason else f"HTTP {status}", status)
+def redirected() -> ActionError:
+    """The response leads elsewhere, and nobody has allowed to go there."""
+    return ActionError("REDIRECTED", "The response is a redirect, which is not followed", 502)
+
+
+def http_error(status: int) -> ActionError:
+    """The response is neither a 2xx nor a redirect."""
+    # RFC 9110, 15: a status that HTTP does not have is an error of the server. Over HTTP/2 it may be any number.
+    known = status if 100 <= status <= 599 else 502
+    return ActionError("HTTP_ERROR", f"HTTP {known}", known)
 
 
 def not_a_stream() -> ActionError:

@@ -23,6 +23,7 @@ class CallOptions(TypedDict, total=False):
 
     http: httpx2.AsyncClient | None
     headers: HeadersSource | None
+    follow_redirects: bool
     timeout: float | None
     watchdog_s: float | None
     max_event_bytes: int
@@ -54,6 +55,7 @@ def prepared(
     http: httpx2.AsyncClient | None = None,
     method: str = "POST",
     headers: HeadersSource | None = None,
+    follow_redirects: bool = False,
     timeout: float | None = None,
     watchdog_s: float | None = None,
     max_event_bytes: int = MAX_EVENT_BYTES,
@@ -72,7 +74,8 @@ def prepared(
             f"action must be a URL or a StreamActionReference, not {url!r}; a view does not know where it is served: "
             'StreamActionReference("http://127.0.0.1:8000/api/_actions/...", chunk=...) does'
         )
-    call = Call(url, method.upper(), http, headers, _or_for_ever(timeout), _or_for_ever(watchdog_s))
+    limits_s = (_or_for_ever(timeout), _or_for_ever(watchdog_s))
+    call = Call(url, method.upper(), http, headers, follow_redirects, *limits_s)
     return Prepared(call, structure_of(chunk), max_event_bytes)
 
 

@@ -128,6 +128,8 @@ def open_stream_action(
             call. httpx2's ``ASGITransport`` gives a response only when it is complete.
         method: The HTTP method; a reference has its own.
         headers: Headers of the request, or a function that gives them, which may be async.
+        follow_redirects: Whether redirects are followed, whatever *http* does elsewhere. Their target, which may be of
+            any origin, is sent the headers and the input. With 301, 302 and 303 a POST becomes a GET without the input.
         timeout: Seconds within which the first byte of the stream must have come, or None for ever.
         watchdog_s: Seconds for which an open stream may be silent, without so much as a heartbeat, or None for ever.
         max_event_bytes: The largest event that is read; by default twice the largest chunk that is sent by default.
@@ -136,8 +138,8 @@ def open_stream_action(
     Raises:
         TypeError: The chunk is of a type that cannot be made of JSON.
         ActionError: The action failed, and says how; or, on entering the block ``INVALID_INPUT``, ``NETWORK_ERROR``,
-            ``HTTP_ERROR``, ``NOT_A_STREAM`` and ``TIMEOUT_ERROR``; and in iterating ``STREAM_INCOMPLETE``,
-            ``MALFORMED_EVENT``, ``EVENT_TOO_LARGE``, ``TIMEOUT_ERROR`` and ``STREAM_SILENT``.
+            ``REDIRECTED``, ``HTTP_ERROR``, ``NOT_A_STREAM`` and ``TIMEOUT_ERROR``; and in iterating
+            ``STREAM_INCOMPLETE``, ``MALFORMED_EVENT``, ``EVENT_TOO_LARGE``, ``TIMEOUT_ERROR`` and ``STREAM_SILENT``.
     """
     return open_prepared(prepared(action, **options), input)
 
