@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+import gzip
 import os
 import random
 import signal
 import socket
+import time
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -133,6 +135,37 @@ async def test_a_head_without_end_is_a_network_error() -> None:
         await runner.execute()
     assert runner.error is not None
     assert runner.error.code == "NETWORK_ERROR"
+
+
+GZIP_HEAD = STREAM_HEAD.removesuffix(b"\r\n") + b"Content-Encoding: gzip\r\n\r\n"
+CHUNKED_HEAD = STREAM_HEAD.removesuffix(b"\r\n") + b"Transfer-Encoding: chunked\r\n\r\n"
+FLOODS = {
+    "compressed": GZIP_HEAD + gzip.compress(b":\n" * 2_000_000 + DONE),
+    "compressed, all lines empty": GZIP_HEAD + gzip.compress(b"\n" * 8_000_000 + DONE),
+    "in tiny parts": CHUNKED_HEAD + chunked([*[b"\n"] * 30_000, DONE]),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+async def test_other_tasks_get_their_turns_however_much_one_read_holds(flood: str) -> None:
+    longest_s = 0.0  # of CPU: a busy machine counts for nothing
+
+    async def neighbour() -> None:
+        nonlocal longest_s
+        while True:
+            began = time.process_time()
+            await trio.lowlevel.checkpoint()
+            longest_s = max(longest_s, time.process_time() - began)
+
+    async with raw_server(sending(FLOODS[flood])) as server, trio.open_nursery() as nursery:
+        nursery.start_soon(neighbour)
+        began = time.process_time()
+        runner = use_stream_action(server.url)
+        await runner.execute()
+        took_s = time.process_time() - began
+        nursery.cancel_scope.cancel()
+    assert runner.status == "done"
+    assert longest_s < took_s / 4
 
 
 # What must not pile up

@@ -27,6 +27,7 @@ from trio_streamact.client import (
     ChunkStream,
     StreamActionReference,
     StreamActionRunner,
+    faults,
     open_stream_action,
     use_stream_action,
 )
@@ -75,6 +76,12 @@ def test_an_integer_is_exact_wherever_it_is_cut(place: int) -> None:
     stream = b"data: 1\n\n" + b"data: %d\n\n" % number + b"data: [%d]\n\n" % number
 
     assert read([stream[:place], stream[place:]]) == ([1, number, [number]], None)
+
+
+@pytest.mark.parametrize("status", [-1, 0, 99, 600, 10**30])
+def test_a_status_that_http_does_not_have_counts_as_502(status: int) -> None:
+    """Over HTTP/2 a server may write any number, and an error frame could not pass it on."""
+    assert faults.http_error(status).args[:3] == ("HTTP_ERROR", "HTTP 502", 502)
 
 
 class Colour(enum.Enum):

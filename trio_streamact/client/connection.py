@@ -28,6 +28,12 @@ REDIRECTS = frozenset({301, 302, 303, 307, 308})
 LINGER_S = 0.1
 """How long a connection that others use too is kept for the end of the response behind the last frame, in seconds."""
 
+TURN_S = 0.002
+"""How long bytes that are here already are read before other tasks get a turn, in seconds."""
+
+PART_BYTES = 64 * 1024
+"""As much as is read at once: compressed, a few bytes may be a megabyte of events."""
+
 Headers = Mapping[str, str]
 HeadersSource = Headers | Callable[[], Headers | Awaitable[Headers]]
 
@@ -80,6 +86,8 @@ class Body:
     _patience: Patience
     _patience_later: Patience
     is_read: bool = attrs.field(default=False, init=False)
+    _rest: bytes = attrs.field(default=b"", init=False)
+    _turn_ends: float = attrs.field(factory=lambda: trio.current_time() + TURN_S, init=False)
     _waiting: trio.CancelScope | None = attrs.field(default=None, init=False)
 
     async def next_part(self) -> bytes:
@@ -89,17 +97,26 @@ class Body:
             ActionError: ``STREAM_INCOMPLETE``: there are none. ``TIMEOUT_ERROR``, ``STREAM_SILENT``: they did not come
                 in time.
         """
+        if trio.current_time() > self._turn_ends:
+            await trio.lowlevel.checkpoint()  # one read of a connection may hold thousands of parts
+            self._turn_ends = trio.current_time() + TURN_S
         with trio.move_on_after(self._patience.limit_s) as self._waiting:
             await trio.lowlevel.checkpoint_if_cancelled()  # the next bytes may be here already
+            if self._rest:
+                return self._cut(self._rest)
             try:
                 async for part in self._parts:
                     if part:
                         self._patience = self._patience_later
-                        return part
+                        return self._cut(part)
             except Exception as error:  # whatever the transport raises: HTTP/2's errors are not all httpx2's
                 raise faults.stream_incomplete() from error
             raise faults.stream_incomplete()
         raise self._patience.fault()
+
+    def _cut(self, part: bytes) -> bytes:
+        self._rest = part[PART_BYTES:]
+        return part[:PART_BYTES]
 
     async def close(self, *, linger: bool) -> None:
         """Close the response, and so tell the server; with *linger*, one that is about to end may do so by itself."""
