@@ -43,3 +43,9 @@ async def log_by_hypercorn(config: Any, message: str) -> None:
     """Log the exception that is being handled where the server logs its own."""
     with suppress(Exception):
         await config.log.exception(message)
+
+
+async def warn_by_hypercorn(config: Any, message: str, *arguments: object) -> None:
+    """Log a warning where the server logs its own."""
+    with suppress(Exception):
+        await config.log.warning(message, *arguments)

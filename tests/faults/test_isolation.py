@@ -7,6 +7,7 @@ import logging
 
 import pytest
 import trio
+from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.trio.tcp_server import TCPServer
 
 from tests.apps import PREFIX, make_app
@@ -47,8 +48,24 @@ async def test_a_connection_that_fails_ends_alone_and_is_logged(
                 await stranger.read_all()
         size = len(client.bodies[ticking])
         await client.until(lambda: len(client.bodies[ticking]) > size + 30)
+    (record,) = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "A connection was closed, since its client failed" in record.getMessage()
+    assert record.exc_info is None, "a client's fault is one line"
+
+
+async def test_a_connection_that_fails_by_no_client_s_fault_is_logged_whole(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: object) -> None:
+        raise LookupError("of nobody's making")
+
+    app, _ = make_app()
+    monkeypatch.setattr(H2Protocol, "initiate", fail)
+    async with serving(app) as server, await server.connect() as stranger:
+        await stranger.stream.send_all(FATAL)
+        await stranger.read_all()
     assert "Error in a connection" in caplog.text
-    assert [record.levelno for record in caplog.records].count(logging.ERROR) == 1
+    assert "of nobody's making" in caplog.text
 
 
 async def test_without_the_repair_such_a_connection_ends_the_server(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,13 +14,14 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from ..causes import parts_of
 from ..logs import log
-from . import access_log, flow_control, http2, http_streams, isolation, keep_alive, pipelining
+from . import access_log, flow_control, http2, http_streams, isolation, keep_alive, lengths, pipelining, server_log
 from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
 from .disconnects import is_disconnect
 from .exchange import SCOPE_KEY, Exchange, exchange_of, is_copied
 from .http2 import keep_answered_streams, lift_request_limit, protocol_behind
 from .http_streams import find_stream, is_plain_method, is_within_request
+from .targets import Refusal, fault_of
 from .versions import can_repair
 from .worker import stop_on_sigterm
 from .writes import repair_http2
@@ -53,22 +54,27 @@ class ServingGuard:
         http_streams.repair()
         flow_control.repair()
         pipelining.repair()
+        lengths.repair()
         isolation.repair()
         keep_alive.repair()
         http2.repair()
         access_log.repair()
+        server_log.repair()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not trio.lowlevel.in_trio_task():
             await _refuse_to_start(scope, receive, send)
-        elif scope["type"] == "lifespan" and self.sigterm:
+            return
+        if scope["type"] == "lifespan" and self.sigterm:
             await self._lifespan(scope, receive, send)
-        elif scope["type"] != "http" or exchange_of(scope) is not None:  # a guard around us does all this
-            await self.app(scope, receive, send)
+            return
+        app = self.app if (fault := fault_of(scope)) is None else Refusal(fault)
+        if scope["type"] != "http" or exchange_of(scope) is not None:  # a guard around us does all this
+            await app(scope, receive, send)
         else:
             exchange = self._exchange(scope, receive, send)
             try:  # here, and in no method of its own: each frame is memory that an idle stream holds
-                await self.app(scope, exchange.receive, exchange.send)
+                await app(scope, exchange.receive, exchange.send)
             except trio.Cancelled:
                 raise
             except BaseException as error:
