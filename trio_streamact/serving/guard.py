@@ -119,8 +119,6 @@ class ServingGuard:
         )
 
     def _repair_protocol(self, connection: Connection | None, http: HTTPStream) -> None:
-        if connection is not None:
-            keep_alive.repair_connection(connection.server)
         if (protocol := protocol_behind(http)) is not None:
             lift_request_limit(protocol)
             keep_answered_streams(protocol)
