@@ -97,7 +97,8 @@ class StreamActions:
             app.extensions[EXTENSION] = self
             app.extensions[SETTINGS] = AppActions(self._settings)
             app.extensions[ALL] = []
-            app.asgi_app = ServingGuard(app.asgi_app, self._sigterm)  # type: ignore[method-assign, assignment, arg-type]
+            guard = ServingGuard(app.asgi_app, self._sigterm, self._settings.room.limits.stall_s)  # type: ignore[arg-type]
+            app.asgi_app = guard  # type: ignore[method-assign, assignment]
             app.cli.add_command(commands(lambda: routes_of(app), app.name))
         if app in self._apps:
             return

@@ -90,17 +90,26 @@ class Exchange:
         """Whether the server has closed the exchange, so that what is sent now reaches nobody."""
         return self.connection is not None and self.connection.is_over
 
+    def expect_response(self, stall_s: float) -> None:
+        """End when the client takes nothing of a write for *stall_s*; what is not a stream is looked at from its first
+        write on."""
+        if self.connection is not None:
+            self._stall_s = stall_s
+
     def expect_stream(self, stall_s: float) -> None:
         """From now on end when the client takes nothing for *stall_s*; and keep the head of an event stream until there
         is a body too, or ``flush``."""
         if self._look is None:  # else the view made two
-            self._heart = Heart.beating()  # for as long as the look is its
-            self._look = self._heart.join(self, math.inf)
+            self._look = self._join()
         if self.connection is not None:
             self._stall_s = stall_s
             if not self.connection.is_multiplexed:
                 self._writes = Writes(self.connection.server, self.connection.protocol, self._watch)
                 self.connection.protocol.send = self._writes.send
+
+    def _join(self) -> Look:
+        self._heart = Heart.beating()  # for as long as the look is its
+        return self._heart.join(self, math.inf)
 
     def carry_stream(self, heartbeat_s: float, beat: Callable[[], None]) -> None:
         """From now on call *beat* when idle for *heartbeat_s*, and end when the client has vanished."""
@@ -221,6 +230,7 @@ class Exchange:
     def _detach(self) -> None:
         if self._look is not None:
             self._heart.leave(self._look)
+        self._stall_s = math.inf  # what is sent late is looked at no more
         connection, writes = self.connection, self._writes
         if connection is not None and writes is not None and connection.protocol.send == writes.send:
             connection.protocol.send = connection.server.protocol_send  # else it is the next stream's already
@@ -261,8 +271,9 @@ class Exchange:
     def _watch(self) -> None:
         """A write begins that may take long."""
         self._waits_since = trio.current_time()
-        if self._look is not None:
-            self._heart.hurry(self._look, self._waits_since + self._look_s)
+        if self._look is None:
+            self._look = self._join()
+        self._heart.hurry(self._look, self._waits_since + self._look_s)
 
     @trio.lowlevel.enable_ki_protection
     async def receive(self) -> Message:

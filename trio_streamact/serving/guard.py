@@ -13,6 +13,7 @@ from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
 from ..causes import parts_of
+from ..limits import Limits
 from ..logs import log
 from . import access_log, flow_control, http2, http_streams, isolation, keep_alive, lengths, pipelining, server_log
 from .asgi import ASGIApp, Receive, Scope, Send
@@ -40,10 +41,12 @@ class ServingGuard:
     Args:
         app: The app.
         sigterm: Whether a SIGTERM to this process is to be a graceful shutdown.
+        stall_s: How long a client may take nothing of a response that is not a stream.
     """
 
     app: ASGIApp
     sigterm: bool = True
+    stall_s: float = Limits().stall_s
     _reaches: bool = attrs.field(default=False, init=False)
     _warned: bool = attrs.field(default=False, init=False)
 
@@ -101,6 +104,7 @@ class ServingGuard:
         connection = None if http is None else Connection.of(http)
         exchange = Exchange(receive, send, connection, self._is_bare)
         _ = exchange.worker  # known from now on, to whoever listens for signals
+        exchange.expect_response(self.stall_s)
         if http is not None:
             self._repair_protocol(connection, http)
         elif self._reaches and not is_within:
