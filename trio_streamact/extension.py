@@ -53,7 +53,8 @@ class StreamActions:
             context that middleware made; the remote address where it is left out.
         allow_origins: Other sites whose pages may start actions with POST and the like, as browsers write them
             (``"https://example.com"``), or ``"*"`` for any. What such a page may read is up to CORS.
-        sigterm: Whether a SIGTERM to a worker is to be a graceful shutdown, unless somebody listens for it already.
+        sigterm: Whether a SIGTERM or SIGHUP to a worker is to be a graceful shutdown, unless somebody listens for it
+            already.
 
     Raises:
         TypeError: The app is no ``QuartTrio``, or an option none that can work.

@@ -67,6 +67,8 @@ async def read_goodbyes(clients: list[RawClient]) -> None:
         (1, Cli.signal_group, signal.SIGINT),
         (2, Cli.signal_group, signal.SIGINT),
         (0, Cli.signal_master, signal.SIGINT),
+        (0, Cli.signal_master, signal.SIGHUP),
+        (0, Cli.signal_group, signal.SIGHUP),
     ],
     ids=lambda value: getattr(value, "__name__", getattr(value, "name", str(value))),
 )
@@ -82,6 +84,47 @@ async def test_hazard_6_every_open_stream_is_told_of_the_shutdown(
             await cli.exits()
         assert len(os.listdir(tmp_path)) == STREAMS, "every handler ran its finally"
         assert b"Traceback" not in cli.output, cli.output.decode()
+
+
+@pytest.mark.parametrize(
+    ("workers", "tell"),
+    [
+        (1, Cli.signal_master),
+        (2, Cli.signal_master),
+        (1, Cli.signal_group),
+        (2, Cli.signal_group),
+        (1, Cli.signal_one_worker),
+    ],
+)
+async def test_a_sighup_tells_every_stream_and_the_master_goes_on_with_new_workers(
+    workers: int, tell: Callable[[Cli, int], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As hypercorn has it: to its master a SIGHUP is a reload."""
+    monkeypatch.setenv("JOURNAL_DIR", str(tmp_path))
+    async with hypercorn(APP, *PATIENT, workers=workers) as cli:
+        clients = await open_ticking(cli)
+        tell(cli, signal.SIGHUP)
+        await read_goodbyes(clients)
+        again = await open_ticking(cli)
+        cli.signal_master(signal.SIGTERM)
+        await read_goodbyes(again)
+        await cli.exits()
+        if tell is not Cli.signal_group:  # which ends a helper of Python's, too
+            assert b"Traceback" not in cli.output, cli.output.decode()
+
+
+async def test_a_sighup_that_is_ignored_stays_ignored() -> None:
+    """As under ``nohup``."""
+    start = f"trap '' HUP; exec {sys.executable} -m hypercorn -k trio -b 127.0.0.1:0 -w 0 {APP}"
+    async with hypercorn("", command=("sh", "-c", start), workers=0) as cli:
+        clients = await open_ticking(cli)
+        cli.signal_master(signal.SIGHUP)
+        for client in clients:
+            ticks = client.received.count(b"data: ")
+            await client.read_until(b"data: %d\n" % (ticks + 10))
+        cli.signal_master(signal.SIGTERM)
+        await read_goodbyes(clients)
+        await cli.exits()
 
 
 async def test_a_handler_may_finish_within_the_drain_period(monkeypatch: pytest.MonkeyPatch) -> None:

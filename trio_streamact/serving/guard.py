@@ -24,7 +24,7 @@ from .http2 import keep_answered_streams, lift_request_limit, protocol_behind
 from .http_streams import find_stream, is_plain_method, is_within_request
 from .targets import Refusal, fault_of
 from .versions import can_repair
-from .worker import stop_on_sigterm
+from .worker import stop_on_signals
 from .writes import repair_http2
 
 WRONG_WORKER = (
@@ -40,7 +40,7 @@ class ServingGuard:
 
     Args:
         app: The app.
-        sigterm: Whether a SIGTERM to this process is to be a graceful shutdown.
+        sigterm: Whether a SIGTERM or SIGHUP to this process is to be a graceful shutdown.
         stall_s: How long a client may take nothing of a response that is not a stream.
     """
 
@@ -89,7 +89,7 @@ class ServingGuard:
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             async with trio.open_nursery() as nursery:
-                await nursery.start(stop_on_sigterm)
+                await nursery.start(stop_on_signals)
                 await self.app(scope, receive, send)
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:

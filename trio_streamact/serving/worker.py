@@ -2,7 +2,8 @@
 
 Fault: at shutdown hypercorn lets streams run until ``graceful_timeout`` and then cuts them without a word; what an app
 is told (``lifespan.shutdown``) it is told afterwards. And a SIGTERM to a worker kills it at once: the master sends one
-to all workers when the first has finished, a process group gets one, and so does ``-w 0``.
+to all workers when the first has finished, a process group gets one, and so does ``-w 0``. A SIGHUP, which a process
+group gets when its terminal is closed, does the same; to the master it is a reload.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ import attrs
 import trio
 
 Drain = Callable[[], None]
+
+STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""The signals that are to be a graceful shutdown; Windows has no SIGHUP."""
 
 
 @final
@@ -65,13 +69,13 @@ class Worker:
 
 
 _serving: WeakSet[Worker] = WeakSet()
-"""The workers of this process that have had a request; a process may have a run of Trio in each of its threads."""
+"""The workers of this process that have had a connection; a process may have a run of Trio in each of its threads."""
 
 _serving_lock = threading.Lock()
 
 
 def worker_of(context: Any) -> Worker:
-    """Give the worker of hypercorn's *context*, and from its first request on hear of the shutdown.
+    """Give the worker of hypercorn's *context*, and from its first connection on hear of the shutdown.
 
     Not by a task that waits for it, of which each stream would need one: the event's own ``set`` is heard.
     """
@@ -90,22 +94,24 @@ def worker_of(context: Any) -> Worker:
     return worker
 
 
-async def stop_on_sigterm(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Make a SIGTERM to this process a graceful shutdown of all its workers, for as long as this runs.
+async def stop_on_signals(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+    """Make a SIGTERM or SIGHUP to this process a graceful shutdown of all its workers, for as long as this runs.
 
-    Not where somebody else listens for it already, nor where Python does not allow to. Where no worker is known, so
-    before the first request, the process dies of it as it would have.
+    Not where somebody else listens for it already, nor where it is ignored, as under ``nohup``, nor where Python does
+    not allow to. Where no worker is known, so before the first connection, the process dies of it as it would have.
     """
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+    numbers = [number for number in STOPPING if signal.getsignal(number) == signal.SIG_DFL]
+    if threading.current_thread() is not threading.main_thread() or not numbers:
         task_status.started()
         return
-    with trio.open_signal_receiver(signal.SIGTERM) as signals:
+    with trio.open_signal_receiver(*numbers) as signals:
         task_status.started()
-        async for _ in signals:
+        async for number in signals:
             with _serving_lock:
                 workers = list(_serving)
             # Each in its own run: an event of Trio's wakes the tasks of the run in which it is set, and no others.
             reached = [worker.stop_soon() for worker in workers]
             if not any(reached):
+                unheard = number
                 break
-    signal.raise_signal(signal.SIGTERM)
+    signal.raise_signal(unheard)
