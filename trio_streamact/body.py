@@ -38,6 +38,10 @@ shielded cleanup, can take any time."""
 REPORTING_S = 5.0
 """How long error trackers and receivers of signals may hold up the end of a stream, in seconds."""
 
+PASSES = 4
+"""How many passes of the scheduler a frame takes to the socket at most, over HTTP/2: its writer takes it, hypercorn's
+buffer does, hypercorn's task for writes does, and Trio runs what is ready in any order."""
+
 
 @final
 @attrs.frozen
@@ -376,7 +380,7 @@ class StreamBody(ResponseBody):
             self._end(self._settings.failed("error", stream_error()))  # which nobody will read
             return
         self._end(self._settings.failed("error", self._settings.to_error(error)))
-        for _ in range(2):  # the ending leaves first, whatever the log does; trio runs what is ready in any order
+        for _ in range(PASSES):  # the ending leaves first, whatever the log does
             await trio.lowlevel.cancel_shielded_checkpoint()
         await log_error(self._app, self._settings.action, error)
 
