@@ -206,6 +206,46 @@ async def test_without_the_repair_it_is_served_and_its_connection_kept(monkeypat
         assert (await send_two_lengths(server)).count(b"HTTP/1.1 200") == 3
 
 
+async def test_server_names_refuse_other_hosts_in_one_line_however_odd() -> None:
+    """As the docs advise against DNS rebinding."""
+    async with served(make_app(), server_names=["x:80"]) as (server, log):
+        assert await answer(server, message(b"/plain", host=b"x:80")) == b"200"
+        for host in (b"x", b"attacker.example", b""):
+            for target in ROUTES:
+                assert await answer(server, message(target, host=host)) == b"404"
+        assert await answer(server, message(b"/plain", host=b"\xff")) == b""
+        assert await answer(server, message(b"/plain", host=b"x:80")) == b"200"
+    assert not [text for text in log.texts if "\n" in text]
+
+
+REFUSED = [
+    message(b"/plain", host=b"attacker.example").replace(b"Connection: close\r\n", b""),
+    b"GET /plain HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",  # it has no key
+]
+
+
+@pytest.mark.parametrize("request_", REFUSED, ids=["host", "websocket"])
+async def test_the_connection_of_a_request_that_hypercorn_refuses_is_closed(request_: bytes) -> None:
+    async with served(make_app(), server_names=["x"]) as (server, _), await server.connect() as client:
+        await client.stream.send_all(request_)
+        assert (await client.read_all())[9:12] in (b"404", b"400")
+
+
+@pytest.mark.parametrize("request_", REFUSED, ids=["host", "websocket"])
+async def test_without_the_repair_it_stays(request_: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails once hypercorn closes it, as it has said."""
+    leave_out(monkeypatch, H11Protocol, "_create_stream")
+    async with (
+        served(make_app(), server_names=["x"], keep_alive_timeout=0.1) as (server, _),
+        await server.connect() as client,
+    ):
+        await client.stream.send_all(request_)
+        with trio.move_on_after(1) as waited:
+            await client.read_all()
+        assert b"connection: close" in client.received.lower()
+        assert waited.cancelled_caught
+
+
 ODD = [b"\xff", b"", b"a" * 20_000, b",;=", b'"', b"%ff", b"\x01", b"9" * 30, b"-1", b"*", b"\xd9\xa1"]
 NAMES = [b"Cookie", b"Content-Type", b"Range", b"If-None-Match", b"If-Modified-Since", b"Accept", b"Authorization"]
 NAMES += [b"Accept-Language", b"Expect", b"TE", b"Upgrade", b"Origin", b"Referer", b"User-Agent", b"X-Forwarded-For"]

@@ -15,7 +15,7 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 from ..causes import parts_of
 from ..limits import Limits
 from ..logs import log
-from . import access_log, flow_control, http2, http_streams, isolation, keep_alive, lengths, pipelining, server_log
+from . import access_log, flow_control, http2, http_streams, isolation, keep_alive, pipelining, refusals, server_log
 from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
 from .disconnects import is_disconnect
@@ -57,7 +57,7 @@ class ServingGuard:
         http_streams.repair()
         flow_control.repair()
         pipelining.repair()
-        lengths.repair()
+        refusals.repair()
         isolation.repair()
         keep_alive.repair()
         http2.repair()
