@@ -143,6 +143,7 @@ async def test_a_client_that_never_asks_and_leaves_leaves_nothing_behind(half: b
         await tasks_down_to(before, within_s=5)
 
 
+@repaired_writes
 async def test_upstream_keeps_what_such_a_client_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails once hypercorn stops the timer of a connection when its client leaves."""
     leave_out(monkeypatch, TCPServer, "__await__")

@@ -153,14 +153,19 @@ async def test_a_stream_without_a_stall_limit_works() -> None:
 
 async def test_what_comes_next_on_the_connection_is_not_held_to_the_stream_s_limit() -> None:
     """A download whose client pauses, on a connection that carried a stream before."""
-    app, _ = make_app(LIMITS)
+    app = QuartTrio(__name__)
+    actions = StreamActions(app)  # whose own limit is for other routes
+
+    @actions.post("/short", limits=LIMITS)
+    async def short(stream: Stream[int]) -> None:
+        await stream.send(1)
 
     @app.get("/download")
     async def download() -> bytes:
         return b"x" * 10_000_000
 
     async with serving(app) as server, await server.connect() as client:
-        await client.request(f"{PREFIX}/words", body=b'{"prompt":"a"}')
+        await client.request(f"{PREFIX}/short")
         await client.read_until(b"\r\n0\r\n\r\n")
         client.received = b""
         await client.request("/download", method="GET", headers={"Connection": "close"})

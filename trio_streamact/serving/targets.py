@@ -30,10 +30,8 @@ def fault_of(scope: Scope) -> str | None:
         return NO_PATH
     if not _is_text(scope["query_string"]):
         return NO_QUERY
-    for name, value in scope["headers"]:
-        if name.lower() == b"host" and not _is_host(value):
-            return NO_HOST
-    return None
+    host = next((value for name, value in scope["headers"] if name.lower() == b"host"), b"")
+    return None if _is_host(host) else NO_HOST
 
 
 def _is_http1(scope: Scope) -> bool:
