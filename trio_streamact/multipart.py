@@ -6,6 +6,7 @@ all the same, so that ``await request.files`` finds the files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any, final
 
@@ -21,6 +22,11 @@ PIECE_BYTES = 64 * 1024
 
 HEAD_BYTES = 16 * 1024
 """The largest head of one part; parsing it may take more than linear time."""
+
+HEAD_PARAMETERS = 8
+"""How many parameters the head of one part may have: five bytes of them cost as much as hundreds of anything else."""
+
+_BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
 class NotAForm(ValueError):  # noqa: N818 - never leaves this module's caller
@@ -77,14 +83,16 @@ class MultipartReader:
 
     def _take(self, decoder: MultipartDecoder) -> bool:
         """Take what *decoder* has found; return True if that is all of the form."""
-        while not isinstance(event := _next_event(decoder), Epilogue | NeedData):
+        while True:
+            if self._part is None and not decoder.complete:
+                _check_head(decoder.buffer)
+            event = _next_event(decoder)
+            if isinstance(event, Epilogue | NeedData):
+                return isinstance(event, Epilogue)
             if isinstance(event, Field | File):
                 self._begin(event)
             elif isinstance(event, Data):
                 self._continue(event)
-        if self._part is None and len(decoder.buffer) > HEAD_BYTES and not decoder.complete:
-            raise RequestEntityTooLarge
-        return isinstance(event, Epilogue)
 
     def _begin(self, part: Field | File) -> None:
         self._part, self._value = part, bytearray()
@@ -114,6 +122,14 @@ class MultipartReader:
     def _close(self) -> None:
         for _, file in self.files:
             file.close()
+
+
+def _check_head(buffer: bytearray) -> None:
+    """Raise ``RequestEntityTooLarge`` if *buffer* begins with a head that is too much to parse."""
+    blank_line = _BLANK_LINE.search(buffer, 0, HEAD_BYTES)
+    end = len(buffer) if blank_line is None else blank_line.start()
+    if end > HEAD_BYTES or buffer.count(b";", 0, end) > HEAD_PARAMETERS:
+        raise RequestEntityTooLarge
 
 
 def _next_event(decoder: MultipartDecoder) -> Event:

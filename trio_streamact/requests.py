@@ -7,7 +7,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Generator
 from contextlib import aclosing
 from typing import Any, Self, final
-from urllib.parse import parse_qsl
+from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 import attrs
@@ -36,6 +36,7 @@ CHARSETS = frozenset(
 """The charsets of JSON and forms that are read."""
 
 _JSON_TYPE = re.compile(r"(application|text)/(json|[\w.-]+\+json)")
+_ASCII = re.compile(r"[\x00-\x7f]++")
 _URLENCODED = ("application/x-www-form-urlencoded", "application/x-url-encoded")
 
 
@@ -275,17 +276,36 @@ def bounds_of(limits: Limits) -> Bounds:
 
 
 def _pairs(encoded: bytes, encoding: str, refusal: str) -> dict[str, Any]:
+    if encoded.count(b"&") >= MAX_PAIRS:
+        raise parse_error(refusal)
     try:
-        pairs = parse_qsl(
-            encoded.decode("utf-8"),
-            keep_blank_values=True,
-            encoding=encoding,
-            errors="strict",
-            max_num_fields=MAX_PAIRS,
-        )
-    except ValueError:  # of decoding, and too many
+        pairs = [pair.partition(b"=") for pair in encoded.split(b"&") if pair]
+        return _gathered([(_text_of(name, encoding), _text_of(value, encoding)) for name, _, value in pairs])
+    except ValueError:  # of decoding
         raise parse_error(refusal) from None
-    return _gathered(pairs)
+
+
+def _text_of(encoded: bytes, encoding: str) -> str:
+    """Decode one name or value of a form: what is not ASCII is UTF-8, and what is escaped is of *encoding*."""
+    encoded = encoded.replace(b"+", b" ")
+    text = encoded.decode()
+    if b"%" not in encoded:
+        return text
+    if encoding in _UTF8 or text.isascii():
+        return unescaped(encoded).decode(encoding)
+    return _ASCII.sub(lambda part: unescaped(part[0].encode()).decode(encoding), text)
+
+
+def unescaped(encoded: bytes, piece_bytes: int = 4096) -> bytes:
+    """Do what Python's function does, which takes more than twenty times the size of a long text, in pieces."""
+    plain, at = bytearray(), 0
+    while at < len(encoded):
+        stop = at + piece_bytes
+        if stop < len(encoded) and (cut := encoded.rfind(b"%", stop - 2, stop)) >= 0:
+            stop = cut
+        plain += unquote_to_bytes(encoded[at:stop])
+        at = stop
+    return bytes(plain)
 
 
 def _gathered(pairs: list[tuple[str, str]]) -> dict[str, Any]:

@@ -295,6 +295,40 @@ async def test_an_input_takes_no_more_than_some_times_its_size(path: str, shape:
     assert peak - before < 20 * len(body)
 
 
+URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-data; boundary=b"
+FORMS: dict[str, tuple[bytes, str]] = {
+    "escapes": (b"a=" + b"%41" * 160_000, URLENCODED),
+    "escapes and text": (b"a=" + b"%41xy" * 90_000, URLENCODED),
+    "wrong escapes": (b"a=" + b"%" * 480_000, URLENCODED),
+    "bytes that are no text": (b"a=" + b"%FF" * 160_000, URLENCODED),
+    "a part": (b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n%b\r\n--b--' % (b"x" * 480_000), MULTIPART),
+    "parts": (b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\r\n' * 900 + b"--b--", MULTIPART),
+}
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS.keys())
+async def test_a_form_takes_no_more_than_some_times_its_size(form: tuple[bytes, str]) -> None:
+    app, (body, content_type) = make_app(), form
+    await answer(app, "any", b"a=b", content_type)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        await answer(app, "any", body, content_type)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak - before < 20 * len(body)
+
+
+async def test_the_head_of_a_part_has_few_parameters() -> None:
+    head = b"--b\r\nContent-Disposition: form-data; name=\"a\"; filename*=utf-8''f%b\r\n\r\n%b\r\n--b--"
+    app, many = make_app(), b';a=""' * 8
+    error = await error_of(app, "any", data=head % (many, b"x"), headers={"Content-Type": MULTIPART})
+    assert error.message == "Request body is too large"
+    assert b"ok" in await answer(app, "any", head % (b"", many * 10), MULTIPART)
+
+
 async def error_of(app: QuartTrio, path: str, **options: Any) -> ActionError:
     with pytest.raises(ActionError) as caught:
         async with open_stream(app, f"{PREFIX}/{path}", **options) as stream:
