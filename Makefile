@@ -72,6 +72,19 @@ $(OLDEST)/.oldest-installed: pyproject.toml tests/lower_bounds.py
 	$(OLDEST)/bin/python -m pip install --quiet --disable-pip-version-check -c $(OLDEST)/constraints.txt -e '.[test]'
 	@touch $@
 
+# Hours of random connections and bodies if so wished: by hand, a minute of it is in the gate.
+
+SECONDS ?= 180
+SEED ?= $(shell date +%s)
+
+.PHONY: fuzz
+fuzz: $(VENV)/.fuzz-installed  ## Fuzz a server on loopback for SECONDS (180), with SEED
+	$(VENV)/bin/python -m tests.fuzz --seconds $(SECONDS) --seed $(SEED) $(ARGS)
+
+$(VENV)/.fuzz-installed: $(VENV)/.test-installed
+	$(call install,$(VENV)) -e '.[fuzz]' || echo "atheris does not install here: hypothesis takes its place"
+	@touch $@
+
 # The benchmarks: by hand, never in the gate. What does not install is left out, and said to be.
 
 .PHONY: bench bench-quick bench-check

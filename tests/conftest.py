@@ -24,13 +24,14 @@ SHOWN = (
 )
 
 SLOWEST = [
+    "fuzz/test_wire.py",
     "faults/test_chaos.py",
     "integration/test_clients_in_browser.py",
     "integration/test_javascript.py",
     "neighbours/test_asgi_wrappers.py",
     "integration/test_react_in_browser.py",
     "integration/test_browser.py",
-    "faults/test_fuzz.py",
+    "fuzz/test_requests.py",
     "faults/test_memory.py",
     "integration/test_client.py",
     "faults/test_shutdown.py",

@@ -3,35 +3,28 @@
 from __future__ import annotations
 
 import encodings.aliases
-import enum
 import json
 import re
 from contextlib import suppress
-from datetime import date, datetime
-from decimal import Decimal
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any
 from urllib.parse import quote, urlencode
-from uuid import UUID
 
 import h11
-import msgspec
-import pydantic
 import pytest
 import trio
-from attrs import define, field, frozen, validators
 from hypothesis import given
 from hypothesis import strategies as st
 from quart_trio import QuartTrio
 
+from tests.fuzz.asgi import EXAMPLE_S, Reply, Request, answer, check
+from tests.fuzz.inputs import INPUTS, Order
 from tests.logs import nothing_logged
 from tests.servers import RawClient, serving
 from tests.strategies import cuts, json_values
-from trio_streamact import InvalidInput, Stream, StreamActions
+from trio_streamact import Stream, StreamActions
 
 PREFIX = "/api/_actions"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
-EXAMPLE_S = 10.0
-"""How long one request may take. Far more than it should: the machine may be busy."""
 
 REFUSED = "refused a request of a page at"
 """What is logged of another site's page, by intent."""
@@ -40,73 +33,6 @@ REFUSED = "refused a request of a page at"
 # The app: actions that take input of every kind
 
 
-class Color(enum.Enum):
-    RED = "red"
-    NINE = 9
-
-
-@define
-class Tag:
-    name: str = field(validator=validators.max_len(20))
-    weight: float = 1.0
-
-
-@define
-class Order:
-    id: int
-    tags: list[Tag]
-    mode: Literal["a", "b", 1] = "a"
-    color: Color = Color.RED
-    when: datetime | date | None = None
-    price: Decimal = Decimal(1)
-    data: bytes = b""
-    ids: frozenset[UUID] = frozenset()
-    pairs: dict[str, list[int]] = field(factory=dict)
-    by_number: dict[int, float] = field(factory=dict)
-    point: tuple[int, float] = (0, 0.0)
-    either: int | str | list[int] | None = None
-    inner: Order | None = None
-
-
-class Search(TypedDict):
-    term: str
-    page: NotRequired[int]
-    tags: NotRequired[list[Tag]]
-
-
-class Profile(pydantic.BaseModel):
-    id: int
-    email: str = pydantic.Field(min_length=3)
-    tags: list[str] = []
-    born: date | None = None
-
-
-class Point(msgspec.Struct):
-    id: int
-    x: float = 0.0
-    names: dict[str, int] = {}
-
-
-class Even:
-    def validate(self, raw: Any) -> int:
-        if not isinstance(raw, dict) or not isinstance(raw.get("id"), int) or raw["id"] % 2:
-            raise InvalidInput({"id": ["Expected an even number"]})
-        number: int = raw["id"]
-        return number
-
-
-INPUTS: dict[str, Any] = {
-    "/any": Any,
-    "/attrs": Order,
-    "/typed-dict": Search,
-    "/mapping": dict[str, Any],
-    "/numbers": dict[int, float],
-    "/list": list[int],
-    "/union": Tag | list[Tag] | None,
-    "/pydantic": Profile,
-    "/msgspec": Point,
-    "/validate": Even(),
-}
 NAMES = [
     "id",
     "tags",
@@ -150,56 +76,7 @@ def make_app() -> QuartTrio:
     return app
 
 
-# The oracle
-
-REFUSALS = ("PARSE_ERROR", "VALIDATION_ERROR", "CROSS_SITE_REQUEST")
-"""How a client may be told that the request, and nothing else, is wrong."""
-
-
-@frozen
-class Reply:
-    """What a client was answered."""
-
-    status: int
-    content_type: str
-    body: bytes
-
-
-def endings(body: bytes) -> list[Any]:
-    """Take a body of a stream apart, and give its frames that are endings: it has one, and that is its last."""
-    assert body.endswith(b"\n\n"), body
-    frames = body[:-2].split(b"\n\n")
-    assert all(frame.startswith(b"data: ") and b"\n" not in frame for frame in frames), body
-    values = [json.loads(frame[6:]) for frame in frames]
-    found = [value for value in values if isinstance(value, dict) and {"__actions_done", "__actions_error"} & {*value}]
-    assert found == values[-1:], body
-    return found
-
-
-def check(reply: Reply) -> None:
-    """The stream that answers any request: it says that it is done, or what is wrong with the request."""
-    assert reply.status == 200, reply
-    assert reply.content_type.startswith("text/event-stream"), reply
-    [ending] = endings(reply.body)
-    if "__actions_error" in ending:
-        assert ending["__actions_error"]["code"] in REFUSALS, ending
-        assert ending["__actions_error"]["message"]
-        for messages in ending["__actions_error"].get("fieldErrors", {"": ["-"]}).values():
-            assert messages
-            assert all(messages), ending
-
-
 # Requests
-
-
-@frozen
-class Request:
-    method: str
-    path: str
-    query: bytes
-    headers: list[tuple[bytes, bytes]]
-    body: list[bytes]
-
 
 VISIBLE = bytes(range(0x21, 0x7F))
 CHARSETS = sorted({*encodings.aliases.aliases, *encodings.aliases.aliases.values(), "utf-8-sig", "idna", "punycode"})
@@ -342,46 +219,6 @@ def requests(draw: st.DrawFn) -> Request:
 
 
 # In memory
-
-
-async def answer(app: QuartTrio, request: Request) -> Reply:
-    """Make the app answer, as ASGI has it and a server of any kind would."""
-    scope = {
-        "type": "http",
-        "asgi": {"spec_version": "2.1", "version": "3.0"},
-        "http_version": "1.1",
-        "method": request.method,
-        "scheme": "http",
-        "path": request.path,
-        "raw_path": quote(request.path).encode(),
-        "query_string": request.query,
-        "root_path": "",
-        "headers": request.headers,
-        "client": ("127.0.0.1", 1),
-        "server": ("127.0.0.1", 2),
-        "state": {},
-        "extensions": {},
-        "_quart._preserve_context": False,  # so Quart's test client marks its own: there is no server
-    }
-    parts = [*request.body, b""]
-    sent: list[dict[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        if not parts:
-            await trio.sleep_forever()
-        part = parts.pop(0)
-        return {"type": "http.request", "body": part, "more_body": bool(parts)}
-
-    async def send(message: Any) -> None:
-        await trio.lowlevel.checkpoint()
-        sent.append(message)
-
-    with trio.fail_after(EXAMPLE_S):
-        await app(scope, receive, send)  # type: ignore[arg-type]  # hypercorn's unions of messages
-    assert [message["type"] for message in sent[:1]] == ["http.response.start"]
-    assert [message.get("more_body", False) for message in sent[1:]] == [True] * (len(sent) - 2) + [False]
-    headers = {name.lower(): value.decode() for name, value in sent[0]["headers"]}
-    return Reply(sent[0]["status"], headers.get(b"content-type", ""), b"".join(m.get("body", b"") for m in sent[1:]))
 
 
 APP = make_app()
