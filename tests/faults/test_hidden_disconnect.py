@@ -7,9 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import h2.config
+import h2.connection
 import psutil
 import pytest
 import trio
@@ -87,13 +89,25 @@ async def test_pipelining_still_works_with_the_repair() -> None:
 CLIENT_HOST = """
 import socket, sys, time
 client = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20)
-client.sendall(b"POST {path} HTTP/1.1\\r\\nHost: test\\r\\nContent-Length: 0\\r\\n\\r\\n")
+client.sendall(bytes.fromhex(sys.argv[3]))
 received = b""
-while b":" not in received.partition(b"\\r\\n\\r\\n")[2]:
+while b":\\n\\n" not in received and b"data: 60" not in received:  # a heartbeat, or more than `stall_s` of ticks
     received += client.recv(4096)
 print("streaming", end="", flush=True)
 time.sleep(60)
 """
+
+
+def by_http1(path: str) -> bytes:
+    return f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n".encode()
+
+
+def by_http2(path: str) -> bytes:
+    connection = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+    connection.initiate_connection()
+    headers = [(":method", "POST"), (":path", path), (":scheme", "http"), (":authority", "test")]
+    connection.send_headers(1, headers, end_stream=True)
+    return connection.data_to_send()
 
 
 @contextmanager
@@ -130,13 +144,15 @@ def another_host() -> Iterator[tuple[str, list[str], list[str]]]:
         subprocess.run([ip, "netns", "del", name], check=False, capture_output=True, timeout=10)
 
 
-async def test_a_peer_that_vanishes_is_found_by_heartbeat_and_stall() -> None:
-    app, journal = make_app(Limits(heartbeat_s=0.3, stall_s=1))
+@pytest.mark.parametrize(("path", "heartbeat_s"), [("/idle", 0.3), ("/ticks", 60)])
+@pytest.mark.parametrize("ask", [by_http1, by_http2])
+async def test_a_peer_that_vanishes_is_found(ask: Callable[[str], bytes], path: str, heartbeat_s: float) -> None:
+    app, journal = make_app(Limits(heartbeat_s=heartbeat_s, stall_s=1))
     with another_host() as (address, in_namespace, cut_the_wire):
         async with serving(app, bind=[f"{address}:0"]) as server:
             before = await tasks_at_rest()
-            script = CLIENT_HOST.format(path=f"{PREFIX}/idle")
-            command = [*in_namespace, sys.executable, "-c", script, server.host, str(server.port)]
+            arguments = [server.host, str(server.port), ask(PREFIX + path).hex()]
+            command = [*in_namespace, sys.executable, "-c", CLIENT_HOST, *arguments]
             process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
             try:
                 assert process.stdout is not None
@@ -144,7 +160,8 @@ async def test_a_peer_that_vanishes_is_found_by_heartbeat_and_stall() -> None:
                     assert await process.stdout.receive_some() == b"streaming"
                 await trio.run_process(cut_the_wire)
                 assert journal.over == 0
-                await journal.until(over=1)
+                await journal.until(over=1, reports=1)
+                assert journal.reports[0].outcome == "stalled"
                 await tasks_down_to(before)
             finally:
                 process.kill()

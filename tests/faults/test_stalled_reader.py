@@ -16,9 +16,9 @@ import trio
 from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, Journal, make_app
-from tests.http2 import http2
+from tests.http2 import Http2Client, http2
 from tests.servers import DEADLINE_S, RawClient, Server, call, serving, tasks_at_rest, tasks_down_to
-from trio_streamact import Limits, Stream, StreamActions, StreamReport, stream_ended
+from trio_streamact import Limits, Stream, StreamActions, StreamReport, define_stream_action, stream_ended
 
 STALL_S = 0.5
 LIMITS = Limits(stall_s=STALL_S)
@@ -129,6 +129,47 @@ async def test_a_reader_that_is_merely_slow_is_not_ended() -> None:
         await journal.until(reports=1)
     assert journal.reports[0].outcome == "disconnected"
     assert journal.reports[0].duration_s > 5 * STALL_S
+
+
+async def test_a_reader_whose_window_never_holds_what_the_kernel_would_send_next_is_not_ended() -> None:
+    """Linux's own timeout would end it, since the kernel probes its window all the time."""
+    app, journal = make_app(Limits(stall_s=2))
+    async with serving(app) as server:
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client = trio.socket.from_stdlib_socket(sock)
+        await client.connect((server.host, server.port))
+        await client.send(FLOOD)
+        for _ in range(12):
+            await trio.sleep(0.5)
+            assert await client.recv(8192)
+        assert journal.over == 0
+        client.close()
+        await journal.until(reports=1)
+    assert journal.reports[0].outcome == "disconnected"
+
+
+async def test_a_stream_that_sends_nothing_is_not_ended_for_what_a_sibling_sends() -> None:
+    """It has a shorter limit than the sibling, of which the client takes nothing for a while."""
+    app, journal = make_app(Limits(stall_s=60, heartbeat_s=60))
+
+    @app.post(f"{PREFIX}/silent")
+    @define_stream_action(limits=Limits(stall_s=STALL_S, heartbeat_s=60))
+    async def silent(stream: Stream[int]) -> None:
+        with journal:
+            await trio.sleep_forever()
+
+    async with serving(app) as server:
+        client = Http2Client(await trio.open_tcp_stream(server.host, server.port))
+        await client.start(initial_window=2**31 - 1)
+        await client.open_connection_window(2**31 - 1 - 65_535)
+        await client.request(f"{PREFIX}/silent")
+        await journal.until(started=1)
+        await client.request(f"{PREFIX}/flood")
+        await journal.until(started=2)
+        await trio.sleep(4 * STALL_S)
+        assert journal.over == 0
+        await trio.aclose_forcefully(client.stream)
 
 
 async def test_a_reader_of_http2_that_is_merely_slow_is_not_ended() -> None:

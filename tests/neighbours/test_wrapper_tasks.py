@@ -6,7 +6,6 @@ Nothing is being sent by the app when a write is stuck there, and the app may be
 from __future__ import annotations
 
 import math
-import socket
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -48,9 +47,8 @@ async def stuck(journal: Journal) -> None:
 @on_each_protocol
 @pytest.mark.parametrize("goes_on", [True, False], ids=["the handler goes on", "the handler has returned"])
 async def test_a_write_that_is_stuck_in_a_task_of_the_wrapper_is_seen(
-    goes_on: bool, http: Http, tls: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    goes_on: bool, http: Http, tls: dict[str, str]
 ) -> None:
-    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)  # by which Linux would end it, a little later
     app, journal = app_with_much_to_say(goes_on, STALL_S)
     async with (
         serving(from_a_task(math.inf)(app), **settings_for(http, tls)) as server,
@@ -128,9 +126,8 @@ def app_with_download() -> tuple[Any, Journal]:
     return app, journal
 
 
-async def test_a_head_that_is_stuck_in_a_task_of_the_wrapper_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_head_that_is_stuck_in_a_task_of_the_wrapper_is_seen() -> None:
     """It is all that waits of a stream whose connection of HTTP/2 is stuck already."""
-    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
     app, journal = app_with_download()
     async with (
         serving(from_a_task(math.inf)(app)) as server,
@@ -142,9 +139,8 @@ async def test_a_head_that_is_stuck_in_a_task_of_the_wrapper_is_seen(monkeypatch
         await connection.until_reset()
 
 
-async def test_an_end_that_is_left_in_a_task_of_the_wrapper_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_end_that_is_left_in_a_task_of_the_wrapper_is_seen() -> None:
     """The same where the end is all that is left, and the app has returned."""
-    monkeypatch.delattr(socket, "TCP_USER_TIMEOUT", raising=False)
     app, journal = app_with_download()
     at_the_end = trio.Event()
 

@@ -25,8 +25,8 @@ from .pipelining import ClosedConnection
 from .writes import Writes
 
 _TCP_INFO_BYTES_ACKED = struct.Struct("=120xQ")  # `tcpi_bytes_acked`, Linux 4.1 and later
-_SILENCE = "_trio_streamact_silence_ms"
-_TIOCOUTQ = 0x5411  # what a socket has not sent yet; the value of Linux on x86 and ARM
+_SILENCE = "_trio_streamact_silence_s"
+_TIOCOUTQ = 0x5411  # what a socket has not sent, or is not acknowledged; the value of Linux on x86 and ARM
 
 
 @final
@@ -132,23 +132,31 @@ class Connection:
         """Reset this exchange's stream of HTTP/2, and leave the others alone."""
         await reset_stream(self.protocol, self._http.stream_id, ErrorCodes.CANCEL)
 
-    def give_up_on_silence(self, after_s: float) -> None:
-        """Have the kernel end the connection when what was sent stays unacknowledged for *after_s*.
+    def allow_silence(self, for_s: float) -> None:
+        """Note how long the peer of a stream may take nothing; the longest counts of those that share a connection."""
+        setattr(self.server, _SILENCE, max(for_s, self.silence_s) if self.is_multiplexed else for_s)
 
-        For a peer that has vanished without a word: small writes go on filling the kernel's buffer, so no write ever
-        waits. RFC 5482, "TCP User Timeout Option"; Linux only.
+    @property
+    def silence_s(self) -> float:
+        """How long the peer may acknowledge nothing before it is taken for vanished, in seconds."""
+        return float(getattr(self.server, _SILENCE, 0.0))
+
+    @property
+    def has_unacknowledged(self) -> bool:
+        """Return True if the kernel holds bytes that the peer has not acknowledged; Linux and TCP only.
+
+        A peer that has vanished without a word acknowledges nothing, but small writes go on filling the kernel's
+        buffer, so no write ever waits. ``TCP_USER_TIMEOUT`` is for that, but it also ends a client that reads
+        steadily: as long as the peer's window is smaller than what the kernel would send next, its time runs on,
+        however much the peer acknowledges.
         """
-        option = getattr(socket, "TCP_USER_TIMEOUT", None)
         sock = self._socket()
-        if option is not None and sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
-            after_ms = int(min(after_s * 1000, 2**31 - 1))
-            now_ms: int = getattr(self.server, _SILENCE, 0)
-            if self.is_multiplexed:  # the longest of all that share it
-                after_ms = max(after_ms, now_ms)
-            if after_ms != now_ms:  # for a stream behind another, it is set already
-                with suppress(OSError):
-                    sock.setsockopt(socket.IPPROTO_TCP, option, after_ms)
-                    setattr(self.server, _SILENCE, after_ms)
+        if sock is None or sys.platform != "linux" or sock.family not in (socket.AF_INET, socket.AF_INET6):
+            return False
+        try:
+            return _unsent(sock) != bytes(4)
+        except OSError:
+            return False
 
     def acknowledged(self) -> object:
         """A mark that changes whenever the peer's kernel has taken something of what this connection carries."""
@@ -157,9 +165,7 @@ class Connection:
             return None
         try:
             if sock.family == socket.AF_UNIX:
-                import fcntl
-
-                return fcntl.ioctl(sock.fileno(), _TIOCOUTQ, b"\0" * 4)
+                return _unsent(sock)
             return _TCP_INFO_BYTES_ACKED.unpack(
                 sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES_ACKED.size)
             )
@@ -169,3 +175,9 @@ class Connection:
     def _socket(self) -> Any:
         stream = self.server.stream
         return getattr(getattr(stream, "transport_stream", stream), "socket", None)
+
+
+def _unsent(sock: Any) -> bytes:
+    import fcntl
+
+    return fcntl.ioctl(sock.fileno(), _TIOCOUTQ, bytes(4))

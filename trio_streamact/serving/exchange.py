@@ -24,9 +24,6 @@ FINISH_S = 1.0
 UNREAD_BYTES = 64 * 1024
 """How much of a request's body is received before somebody asks for it, where nobody has to."""
 
-KERNEL_LATER_S = 5.0
-"""How much later than we the kernel ends a connection, in seconds: looks come late on a busy machine."""
-
 REST_LOOK_S = 0.1
 """How often to look whether middleware outside has sent the rest of a response, in seconds."""
 
@@ -103,6 +100,7 @@ class Exchange:
             self._look = self._join()
         if self.connection is not None:
             self._stall_s = stall_s
+            self.connection.allow_silence(stall_s)
             if not self.connection.is_multiplexed:
                 self._writes = Writes(self.connection.server, self.connection.protocol, self._watch)
                 self.connection.protocol.send = self._writes.send
@@ -116,10 +114,7 @@ class Exchange:
         self._sent_at = trio.current_time()
         self._heartbeat_s, self._beat = heartbeat_s, beat
         if self._look is not None:
-            self._heart.hurry(self._look, self._sent_at + heartbeat_s)
-        if self.connection is not None:
-            # Later than we look, who know more: the kernel is for peers that have vanished.
-            self.connection.give_up_on_silence(self._stall_s + KERNEL_LATER_S)
+            self._heart.hurry(self._look, self._sent_at + min(heartbeat_s, self._stall_s))
 
     @property
     def has_started(self) -> bool:
@@ -262,11 +257,8 @@ class Exchange:
 
     def _start(self, message: Message) -> None:
         self._started = True
-        if self._writes is not None:
-            if message["status"] != 200 or not _is_event_stream(message):
-                self._writes.holds = False  # something else has taken the stream's place
-        elif self.connection is not None and not self.connection.is_multiplexed:
-            self.connection.give_up_on_silence(0)  # as the system does, if a stream was here before
+        if self._writes is not None and (message["status"] != 200 or not _is_event_stream(message)):
+            self._writes.holds = False  # something else has taken the stream's place
 
     def _watch(self) -> None:
         """A write begins that may take long."""
@@ -304,26 +296,34 @@ class Exchange:
                 await wanted.wait()
 
     async def look(self, now: float) -> float:
-        """Look at the write that is under way, end the exchange if it is stuck, and say when to look again."""
+        """Look at what is on its way, end the exchange if the client takes nothing, and say when to look again."""
         connection = self.connection
-        if connection is None or not self._is_waiting(connection):
+        is_waiting = connection is not None and self._is_waiting(connection)
+        if connection is None or not (is_waiting or connection.has_unacknowledged):
             self._mark = None
             return self._next_beat(now)
-        progress = connection.progress()
+        # Without a write that waits, only a peer that has vanished acknowledges nothing for so long.
+        limit_s = self._stall_s if is_waiting else connection.silence_s
+        progress = is_waiting, connection.progress() if is_waiting else connection.acknowledged()
         acknowledged = connection.acknowledged() if connection.is_stuck else None
         # On HTTP/1.1 a write that has gone through was taken; on HTTP/2 it may be no further than the server's buffer.
         went_through = not connection.is_multiplexed and self._mark is not None and self._mark[0] < self._waits_since
         if self._mark is None or self._mark[1] != progress or went_through:
             self._mark = now, progress
-        elif now - self._mark[0] >= self._stall_s:
+        elif now - self._mark[0] >= limit_s:
             self.stalled = True
+            if not is_waiting:
+                connection.abort()
+                return math.inf
             with trio.move_on_after(FINISH_S) as late:
                 await connection.drop(moves=acknowledged is not None and acknowledged != self._acknowledged)
             if late.cancelled_caught:
                 connection.abort()
             return math.inf
         self._acknowledged = acknowledged
-        return now + self._look_s
+        if is_waiting:
+            return now + self._look_s
+        return min(self._next_beat(now), self._mark[0] + limit_s)
 
     def _is_waiting(self, connection: Connection) -> bool:
         """Return True if something of this exchange waits until the client takes it."""
@@ -334,11 +334,12 @@ class Exchange:
 
     def _next_beat(self, now: float) -> float:
         """Beat if the stream has been idle for long enough, and say when to look again."""
-        if now < self._sent_at + self._heartbeat_s:
-            return self._sent_at + self._heartbeat_s
-        if self._beat is not None and not self._sending:
-            self._beat()
-        return max(now, self._sent_at) + self._heartbeat_s  # a beat may have been written a little later than *now*
+        beat_at = self._sent_at + self._heartbeat_s
+        if now >= beat_at:
+            if self._beat is not None and not self._sending:
+                self._beat()
+            beat_at = max(now, self._sent_at) + self._heartbeat_s  # it may have been written a little later than *now*
+        return min(beat_at, now + self._stall_s)
 
     @property
     def _look_s(self) -> float:
