@@ -15,9 +15,10 @@ from trio.testing import wait_all_tasks_blocked
 
 from tests.apps import PREFIX, make_app
 from tests.http2 import http2
+from tests.logs import nothing_logged
 from tests.repairs import leave_out
 from tests.servers import DEADLINE_S, serving, tasks_at_rest, tasks_down_to
-from trio_streamact import Limits, Stream, StreamActions
+from trio_streamact import Limits, Stream, StreamActions, define_stream_action
 
 MIB = 2**20
 
@@ -148,6 +149,27 @@ async def test_a_client_of_http2_that_leaves_cancels_the_handler(path: str, leav
             await journal.until(over=1)
         assert journal.cancelled == 1
         await tasks_down_to(before)
+
+
+async def test_a_handler_may_clean_up_for_longer_than_a_heartbeat_after_its_connection_is_closed() -> None:
+    app, journal = make_app(Limits(heartbeat_s=0.05))
+
+    @app.post("/cleans-up")
+    @define_stream_action
+    async def cleans_up(stream: Stream[int]) -> None:
+        with journal:
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(0.3)
+
+    with nothing_logged():
+        async with serving(app) as server, http2(server) as client:
+            stream_id = await client.request("/cleans-up")
+            await client.until(lambda: b":\n\n" in client.bodies[stream_id])
+            await client.go_away()
+            await journal.until(over=1, reports=1)
 
 
 # An exception that leaves the app

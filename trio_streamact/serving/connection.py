@@ -153,10 +153,7 @@ class Connection:
         sock = self._socket()
         if sock is None or sys.platform != "linux" or sock.family not in (socket.AF_INET, socket.AF_INET6):
             return False
-        try:
-            return _unsent(sock) != bytes(4)
-        except OSError:
-            return False
+        return _unsent(sock) not in (None, bytes(4))
 
     def acknowledged(self) -> object:
         """A mark that changes whenever the peer's kernel has taken something of what this connection carries."""
@@ -177,7 +174,11 @@ class Connection:
         return getattr(getattr(stream, "transport_stream", stream), "socket", None)
 
 
-def _unsent(sock: Any) -> bytes:
+def _unsent(sock: Any) -> bytes | None:
+    """Return a number, as the kernel writes it: how many bytes it holds; None if the socket is closed."""
     import fcntl
 
-    return fcntl.ioctl(sock.fileno(), _TIOCOUTQ, bytes(4))
+    try:
+        return fcntl.ioctl(sock.fileno(), _TIOCOUTQ, bytes(4))
+    except (OSError, ValueError):  # of a closed socket the number is -1
+        return None
