@@ -210,10 +210,11 @@ class StreamBody(ResponseBody):
                 self._outlet.close()
             await self._outlet.finish()
             raise StopAsyncIteration
-        if self._last_taken:
-            self.all_written()  # asked for more, so the server has taken it
-            raise StopAsyncIteration
         channel = self._channel
+        channel.written()  # asked for more, so the server has taken it
+        if self._last_taken:
+            self.all_written()
+            raise StopAsyncIteration
         if not channel.is_readable and not await self._wait_readable():
             self._bytes += len(HEARTBEAT)
             return HEARTBEAT

@@ -85,6 +85,7 @@ class Outlet:
                 body, ends = b"".join(frames), channel.ends_with(frames)
                 if not self._exchange.write_nowait(body, trio.current_time(), ends):
                     await self._exchange.flush()
+                channel.written()
         except Exception:
             self._give_up()
         else:
@@ -160,6 +161,7 @@ class Outlet:
         if self._flushed is not None:
             self._flushed.set()
             self._flushed = None
+        self._channel.written()
         if not self._channel.is_open:
             self._sender.all_written()
         if self._channel.has_frames:

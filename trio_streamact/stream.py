@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
+from collections import OrderedDict
 from collections.abc import Callable
 from itertools import accumulate
 from types import TracebackType
@@ -31,8 +32,12 @@ class StreamIsClosed(trio.ClosedResourceError):
 class FrameChannel:
     """Encoded frames on their way from the handler to the writer, bounded in number and in bytes.
 
-    It differs from a trio memory channel in what a stream needs: a bound in bytes, all that waits taken at once, and
-    a last frame that always has room, so that the end of a stream never waits and nothing can come between.
+    It differs from a trio memory channel in what a stream needs: a bound in bytes, which counts what is being written
+    too; all that waits taken at once; and a last frame that always has room, so that the end of a stream never waits
+    and nothing can come between.
+
+    Senders that find no room wait in a line. Where room is made, their frames are put, the first in line first, and no
+    other sender is woken. So a sender never looks in vain, and none is overtaken.
     """
 
     limits: Limits
@@ -41,11 +46,12 @@ class FrameChannel:
     is_open: bool = attrs.field(default=True, init=False)
     """Whether frames are still taken."""
     _frames: list[bytes] = attrs.field(factory=list, init=False)
-    _bytes: int = attrs.field(default=0, init=False)
+    _bytes: int = attrs.field(default=0, init=False)  # of the frames, and of what is being written
+    _writing_bytes: int = attrs.field(default=0, init=False)
     _last: bytes | None = attrs.field(default=None, init=False)
-    # For both sides: senders wait while it is full, the reader while it is empty, so they never wait at once.
-    # Plain tasks and no `ParkingLot`, which is ten times as large.
-    _waiting: list[trio.lowlevel.Task] = attrs.field(factory=list, init=False)
+    _reader: trio.lowlevel.Task | None = attrs.field(default=None, init=False)
+    # An OrderedDict removes its first member, or any, in the same time however long it is. Most streams need none.
+    _senders: OrderedDict[trio.lowlevel.Task, bytes] | None = attrs.field(default=None, init=False)
     on_readable: Callable[[], None] | None = attrs.field(default=None, init=False)
     """Called when there is something to read again, for a reader that does not wait."""
     owes_turn: bool = attrs.field(default=False, init=False)
@@ -76,20 +82,21 @@ class FrameChannel:
     @property
     def is_pressed(self) -> bool:
         """Whether senders wait for room."""
-        return bool(self._waiting and self._frames)
+        return bool(self._senders)
 
     def put_nowait(self, frame: bytes) -> bool:
-        """Put *frame* if there is room, of which one frame always finds enough; say whether there was."""
-        frames, size_bytes = self._frames, self._bytes + len(frame)
-        if not frames:
-            if self._waiting:
-                self.wake()  # nobody but the reader
-        elif len(frames) >= self.limits.buffer_chunks or size_bytes > self.limits.buffer_bytes:
+        """Put *frame* if there is room, as there is for any frame that is alone; return whether there was."""
+        frames, limits = self._frames, self.limits
+        size_bytes = self._bytes + len(frame)
+        if (size_bytes > limits.buffer_bytes or len(frames) >= limits.buffer_chunks or self._senders) and self._bytes:
             return False
+        is_readable = bool(frames)
         frames.append(frame)
         self._bytes = size_bytes
-        if self.on_readable is not None and len(frames) == 1:
-            self.on_readable()
+        if not is_readable:
+            self.wake()
+            if self.on_readable is not None:
+                self.on_readable()
         now = self._clock.current_time()
         if now - self._put_at >= GATHER_S:
             self.owes_turn = True
@@ -104,12 +111,38 @@ class FrameChannel:
         """
         began = trio.current_time()
         try:
-            while not self.put_nowait(frame):
-                await self.wait()
-                if not self.is_open:
-                    raise StreamIsClosed("the stream is closed")
+            if not (self.put_nowait(frame) or await self._stand_in_line(frame)):
+                raise StreamIsClosed("the stream is closed")
         finally:
             self.waited_s += trio.current_time() - began
+
+    async def _stand_in_line(self, frame: bytes) -> bool:
+        """Wait until *frame* was put, or the channel is closed; return whether it was put."""
+        task = trio.lowlevel.current_task()
+        senders = self._senders = OrderedDict() if self._senders is None else self._senders
+
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            del senders[task]
+            self._let_in()  # the next ones may have smaller frames
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        senders[task] = frame
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+        return task not in senders
+
+    def _let_in(self) -> None:
+        """Put the frames of the senders that stand in line, as far as there is room."""
+        senders, limits = self._senders, self.limits
+        while senders:
+            task, frame = next(iter(senders.items()))
+            size_bytes = self._bytes + len(frame)
+            if (size_bytes > limits.buffer_bytes or len(self._frames) >= limits.buffer_chunks) and self._bytes:
+                break
+            del senders[task]
+            self._frames.append(frame)
+            self._bytes = size_bytes
+            self._put_at = self._clock.current_time()
+            trio.lowlevel.reschedule(task)
 
     async def let_others_run(self) -> None:
         """Do what is owed. It cannot be cancelled, since what was put is put."""
@@ -135,22 +168,30 @@ class FrameChannel:
         """Take no more frames; those that wait can still be read."""
         self.is_open = False
         self.wake()
+        refused, self._senders = self._senders, None
+        for task in refused or ():
+            trio.lowlevel.reschedule(task)
 
     def drop(self) -> None:
         """Close, and forget the frames that wait: nothing will be written any more."""
         self.close()
-        self._frames, self._bytes = [], 0
+        self._frames, self._bytes, self._writing_bytes = [], 0, 0
 
     async def wait(self) -> None:
-        """Wait until the other side has done something, or until ``wake``."""
-        task = trio.lowlevel.current_task()
+        """Wait as the reader, of which there is one, until there is something to read, or until ``wake``."""
 
         def give_up(_: object) -> trio.lowlevel.Abort:
-            self._waiting.remove(task)
+            self._reader = None
             return trio.lowlevel.Abort.SUCCEEDED
 
-        self._waiting.append(task)
+        self._reader = trio.lowlevel.current_task()
         await trio.lowlevel.wait_task_rescheduled(give_up)
+
+    def wake(self) -> None:
+        """Have the reader look again."""
+        if self._reader is not None:
+            trio.lowlevel.reschedule(self._reader)
+            self._reader = None
 
     def ends_with(self, frames: list[bytes]) -> bool:
         """Whether the last of *frames* is the last of all. If there are none, it was closed without a last one."""
@@ -166,27 +207,36 @@ class FrameChannel:
     def put_back(self, frames: list[bytes]) -> None:
         """Put *frames*, which were taken and not written, in front of the others."""
         self._frames[:0] = frames
-        self._bytes += sum(map(len, frames))
+        self._writing_bytes -= sum(map(len, frames))
 
     def take(self, most_bytes: int, at_least: int = 1) -> list[bytes]:
-        """Take the frames that wait, but no more than *most_bytes* of them, or *at_least* so many."""
+        """Take the frames that wait, but no more than *most_bytes* of them, or *at_least* so many.
+
+        Until they are ``written`` they count as what waits, in bytes.
+        """
         frames = self._frames
         self._put_at = math.inf
-        if self._bytes <= most_bytes:
-            self._frames, self._bytes = [], 0
+        waiting_bytes = self._bytes - self._writing_bytes
+        if waiting_bytes <= most_bytes:
+            self._frames, self._writing_bytes = [], self._bytes
         else:
             count = max(bisect_right(list(accumulate(map(len, frames))), most_bytes), at_least)
             frames, self._frames = frames[:count], frames[count:]
-            self._bytes -= sum(map(len, frames))
-        if self._waiting:
-            self.wake()
+            self._writing_bytes += sum(map(len, frames))
+        if self._senders:
+            self._let_in()
         return frames
 
-    def wake(self) -> None:
-        """Have whoever waits look again."""
-        waiting, self._waiting = self._waiting, []
-        for task in waiting:
-            trio.lowlevel.reschedule(task)
+    def written(self) -> None:
+        """Give back the room of all that was taken."""
+        self._bytes -= self._writing_bytes
+        self._writing_bytes = 0
+        if self._senders:
+            self._let_in()
+
+    def fits(self, most_bytes: int) -> bool:
+        """Return True if the next frame has no more than *most_bytes*, or there is none."""
+        return not self._frames or len(self._frames[0]) <= most_bytes
 
 
 @final
@@ -216,8 +266,9 @@ class Gathering:
         self._most_bytes -= sum(map(len, more))
         self.frames += more
         self._missed = 0 if more else self._missed + 1
-        # Trio runs what is ready in any order: whoever got room may be a turn late, but not two.
-        return self._missed < 2 and channel.is_open and not channel.has_frames and trio.current_time() < self._until
+        # Trio runs what is ready in any order: a sender that got room may be a turn late, but not two.
+        is_expected = self._missed < 2 and channel.is_open and channel.fits(self._most_bytes)
+        return is_expected and trio.current_time() < self._until
 
 
 @final

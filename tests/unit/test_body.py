@@ -503,7 +503,7 @@ async def test_a_handler_waits_when_the_bytes_that_may_wait_are_there(autojump_c
     app = app_with(handler, limits=Limits(buffer_bytes=1000, write_bytes=1))
     async with open_stream(app, f"{PREFIX}/it"):
         await trio.testing.wait_all_tasks_blocked()
-        assert sent == 11
+        assert sent == 10, "what is being written counts, too"
 
 
 async def test_one_chunk_always_fits(autojump_clock: trio.testing.MockClock) -> None:

@@ -24,6 +24,8 @@ async def test_it_takes_as_many_bytes_as_it_may_and_one_frame_always() -> None:
     assert channel.put_nowait(b"x" * 100)
     assert not channel.put_nowait(b"x")
     channel.take(1)
+    assert not channel.put_nowait(b"x"), "what is not written yet counts, too"
+    channel.written()
     assert [channel.put_nowait(b"x" * 5) for _ in range(3)] == [True, True, False]
 
 
@@ -90,9 +92,9 @@ async def test_a_write_that_is_full_or_has_the_last_frame_waits_for_nobody(
             nursery.start_soon(send)
             await trio.testing.wait_all_tasks_blocked()
             gathering = Gathering(channel, most_bytes)
-            assert gathering.goes_on()
+            assert gathering.goes_on() == (DONE in frames)
             await trio.testing.wait_all_tasks_blocked()
-            assert not gathering.goes_on()
+            assert DONE not in frames or not gathering.goes_on()
         assert gathering.frames == frames
 
 
@@ -272,6 +274,102 @@ async def test_a_cancelled_put_puts_nothing(autojump_clock: trio.testing.MockClo
         await channel.put(b"y")
     assert channel.take(100) == [b"x"]
     assert not channel.is_readable
+
+
+async def test_senders_get_room_in_the_order_in_which_they_came() -> None:
+    """Also before one that comes when there is some: it might come again and again."""
+    channel = FrameChannel(Limits(buffer_chunks=2))
+    assert [channel.put_nowait(b"0"), channel.put_nowait(b"1")] == [True, True]
+    async with trio.open_nursery() as nursery:
+        for number in range(2, 6):
+            nursery.start_soon(channel.put, b"%d" % number)
+            await trio.testing.wait_all_tasks_blocked()
+        read = channel.take(100)
+        assert not channel.put_nowait(b"6"), "others were here first"
+        nursery.start_soon(channel.put, b"6")
+        while channel.has_frames:
+            await trio.testing.wait_all_tasks_blocked()
+            read += channel.take(100)
+    assert read == [b"%d" % number for number in range(7)]
+
+
+async def test_only_as_many_senders_wake_as_there_is_room_for() -> None:
+    channel = FrameChannel(Limits(buffer_chunks=3))
+    steps: list[str] = []
+
+    class Steps(trio.abc.Instrument):
+        def before_task_step(self, task: trio.lowlevel.Task) -> None:
+            steps.append(task.name)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(20):
+            nursery.start_soon(channel.put, b"x", name="sender")
+        await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.add_instrument(Steps())
+        channel.take(100)
+        await trio.testing.wait_all_tasks_blocked()
+        assert steps.count("sender") == 3
+        nursery.cancel_scope.cancel()
+
+
+async def test_the_room_that_a_cancelled_sender_waits_for_is_for_those_behind_it() -> None:
+    channel = FrameChannel(Limits(buffer_bytes=10))
+    channel.put_nowait(b"x" * 5)
+    async with trio.open_nursery() as nursery:
+        large, small = trio.CancelScope(), trio.CancelScope()
+
+        async def put(frame: bytes, scope: trio.CancelScope) -> None:
+            with scope:
+                await channel.put(frame)
+
+        nursery.start_soon(put, b"x" * 6, large)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(put, b"y", small)
+        await trio.testing.wait_all_tasks_blocked()
+        assert channel.is_pressed
+        large.cancel()
+    assert (large.cancelled_caught, small.cancelled_caught) == (True, False)
+    assert channel.take(100) == [b"x" * 5, b"y"]
+
+
+async def test_a_sender_that_is_cancelled_when_it_has_got_room_has_sent() -> None:
+    channel = FrameChannel(Limits(buffer_chunks=1))
+    channel.put_nowait(b"x")
+    async with trio.open_nursery() as nursery:
+        scope, scheduled = trio.CancelScope(), []
+
+        async def put() -> None:
+            with scope:
+                await channel.put(b"y")
+                scheduled.append(scope.cancel_called)
+
+        nursery.start_soon(put)
+        await trio.testing.wait_all_tasks_blocked()
+        assert channel.take(100) == [b"x"]
+        scope.cancel()
+    assert scheduled == [True]
+    assert channel.take(100) == [b"y"]
+
+
+async def test_many_senders_cost_as_much_each_as_few() -> None:
+    async def seconds_each(count: int, *, cancelled: bool) -> float:
+        channel = FrameChannel(Limits())
+        async with trio.open_nursery() as nursery:
+            for _ in range(count):
+                nursery.start_soon(channel.put, b"x" * 20)
+            await trio.testing.wait_all_tasks_blocked()
+            began, left = time.thread_time(), count
+            if cancelled:
+                nursery.cancel_scope.cancel()
+            while not cancelled and left:
+                await trio.lowlevel.checkpoint()
+                channel.written()
+                left -= len(await channel.gather(64 * 1024))
+        return (time.thread_time() - began) / count
+
+    for cancelled in (False, True):
+        few, many = [min([await seconds_each(n, cancelled=cancelled) for _ in range(3)]) for n in (500, 4000)]
+        assert many < 3 * few, "eight times as many, and each takes longer"
 
 
 async def test_a_stream_closes_once(autojump_clock: trio.testing.MockClock) -> None:
