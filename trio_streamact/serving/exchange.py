@@ -24,6 +24,10 @@ FINISH_S = 1.0
 UNREAD_BYTES = 64 * 1024
 """How much of a request's body is received before somebody asks for it, where nobody has to."""
 
+PART_BYTES = 32 * 1024
+"""What is sent of a stream at once, where hypercorn copies it, once or twice, and keeps that until the client takes it:
+as much as it takes over HTTP/2 before it has its writer wait."""
+
 REST_LOOK_S = 0.1
 """How often to look whether middleware outside has sent the rest of a response, in seconds."""
 
@@ -249,7 +253,13 @@ class Exchange:
         if self._writes is None and self._stall_s != math.inf:
             self._watch()
         try:
-            await self._send(message)
+            if self._look is not None and len(body := message.get("body", b"")) > PART_BYTES:
+                for start in range(0, len(body), PART_BYTES):
+                    end = start + PART_BYTES
+                    has_more = end < len(body) or message.get("more_body", False)
+                    await self._send({**message, "body": body[start:end], "more_body": has_more})
+            else:
+                await self._send(message)
         finally:
             self._sending -= 1
             if self._finished is not None:

@@ -33,6 +33,11 @@ PLAIN = os.environ.get("TRIO_STREAMACT_PLAIN_WRITES", "0") != "0"
 LAST_CHUNK = b"0\r\n\r\n"
 """What ends a chunked body without trailers. Source: RFC 9112, 7.1."""
 
+COPIED_BYTES = 64 * 1024
+"""What is larger is written from where it is: a copy would stay for as long as the client does not take it."""
+
+Piece = bytes | memoryview
+
 TELL_S = 5.0
 """How long it may take to tell the streams of a connection that it is closed, in seconds."""
 
@@ -52,7 +57,7 @@ class Writes:
     protocol: Any
     _about_to_wait: Callable[[], None]
     holds: bool = attrs.field(default=not PLAIN, init=False)
-    _held: bytes = attrs.field(default=b"", init=False)
+    _held: list[Piece] = attrs.field(factory=list, init=False)
     _is_chunked: bool = attrs.field(default=False, init=False)
     _has_ended: bool = attrs.field(default=False, init=False)
 
@@ -61,7 +66,7 @@ class Writes:
         if isinstance(event, RawData):
             if self._has_ended and event.data == LAST_CHUNK:
                 return
-            self._held += event.data
+            self._held.append(event.data)
             if not self.holds:
                 await self.flush()
         else:
@@ -83,7 +88,7 @@ class Writes:
         try:
             self._held += self._framed(body)
             if ends and self._is_chunked:
-                self._held += LAST_CHUNK
+                self._held.append(LAST_CHUNK)
                 self._has_ended = True
         except h11.LocalProtocolError:
             if self.protocol.connection.their_state is not h11.ERROR:
@@ -91,23 +96,23 @@ class Writes:
             return True  # the connection is closed: it goes where all goes that hypercorn is sent now
         if self.server.send_lock.locked():
             return False
-        self._held = self._held[_write_at_once(self.server.stream, self._held) :]
+        self._held = _write_at_once(self.server.stream, _joined(self._held))
         return not self._held
 
-    def _framed(self, body: bytes) -> bytes:
+    def _framed(self, body: bytes) -> list[bytes]:
         connection = self.protocol.connection
         if self._is_chunked and connection.our_state is h11.SEND_BODY:
-            return b"%x\r\n%b\r\n" % (len(body), body) if body else b""
-        framed: bytes = connection.send(h11.Data(data=body))
-        self._is_chunked = framed == b"%x\r\n%b\r\n" % (len(body), body)  # and so will all be that follow
+            return [b"%x\r\n" % len(body), body, b"\r\n"] if body else []
+        framed: list[bytes] = connection.send_with_data_passthrough(h11.Data(data=body)) or []
+        self._is_chunked = len(framed) == 3  # size, data and end; and so will all be that follow
         return framed
 
     async def flush(self) -> None:
         """Write what is held, and hold nothing more."""
         self.holds = False
         if self._held:
-            data, self._held = self._held, b""
-            await _write(self.server, (data,), self._about_to_wait)
+            held, self._held = self._held, []
+            await _write(self.server, _joined(held), self._about_to_wait)
 
 
 def repair_http2(protocol: Any) -> None:
@@ -124,7 +129,7 @@ async def _flush(self: tuple[Any, Any]) -> None:
         await _write(server, iter(connection.data_to_send, b""))
 
 
-async def _write(server: Any, pieces: Iterable[bytes], about_to_wait: Callable[[], None] | None = None) -> None:
+async def _write(server: Any, pieces: Iterable[Piece], about_to_wait: Callable[[], None] | None = None) -> None:
     await _checkpoint()
     try:
         server.send_lock.acquire_nowait()
@@ -134,12 +139,11 @@ async def _write(server: Any, pieces: Iterable[bytes], about_to_wait: Callable[[
         await server.send_lock.acquire()
     try:
         for piece in pieces:
-            sent = 0 if PLAIN else _write_at_once(server.stream, piece)
-            if sent < len(piece):
+            for rest in [piece] if PLAIN else _write_at_once(server.stream, [piece]):
                 if about_to_wait is not None:
                     about_to_wait()
                 with trio.CancelScope(shield=True):
-                    await server.stream.send_all(memoryview(piece)[sent:])
+                    await server.stream.send_all(rest)
     except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
         with trio.CancelScope(shield=True, deadline=trio.current_time() + TELL_S):
             await server.protocol.handle(Closed())
@@ -150,10 +154,22 @@ async def _write(server: Any, pieces: Iterable[bytes], about_to_wait: Callable[[
 _checkpoint = trio.lowlevel.checkpoint if PLAIN else trio.lowlevel.checkpoint_if_cancelled
 
 
-def _write_at_once(stream: Any, piece: bytes) -> int:
-    """Write what the kernel takes of *piece*, and say how much that was; of what is wrong, trio knows the words."""
+def _joined(pieces: list[Piece]) -> list[Piece]:
+    """Return *pieces* as one, or as they are if a copy of them would be large."""
+    return pieces if sum(map(len, pieces)) > COPIED_BYTES else [b"".join(pieces)]
+
+
+def _write_at_once(stream: Any, pieces: list[Piece]) -> list[Piece]:
+    """Write what the kernel takes of *pieces*, and return what is left; of what is wrong, trio knows the words."""
     sock = getattr(stream, "socket", None)  # not that of TLS, which has to encrypt first
+    if sock is None:
+        return pieces
     try:
-        return 0 if sock is None else os.write(sock.fileno(), piece)
+        sent = os.write(sock.fileno(), pieces[0]) if len(pieces) == 1 else os.writev(sock.fileno(), pieces)
     except OSError:
-        return 0
+        return pieces
+    for number, piece in enumerate(pieces):
+        if sent < len(piece):
+            return [memoryview(piece)[sent:], *pieces[number + 1 :]]
+        sent -= len(piece)
+    return []
