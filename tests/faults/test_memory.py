@@ -186,6 +186,39 @@ async def test_an_open_stream_keeps_nothing_of_its_request_s_body(method: str, p
     assert held < 20 * 1280 * KIB
 
 
+@pytest.mark.parametrize("size", [80, 10_000, 250_000, 1_000_000])
+@pytest.mark.parametrize("protocol", ["HTTP/1.1", "HTTP/2"])
+async def test_a_stalled_stream_holds_little_more_than_its_buffer(protocol: str, size: int) -> None:
+    """Its buffer, or one chunk if that is larger; and of the next chunk what the handler gave, and how that is sent."""
+    limits, streams = Limits(), 20
+    wish = json.dumps({"count": 10**9, "size": size}).encode()
+    async with measured_server() as server, AsyncExitStack() as stack:
+
+        async def open_stream() -> None:
+            if protocol == "HTTP/2":
+                client = await stack.enter_async_context(http2(server.cli.server, opens_windows=False))
+                await client.request(f"{PREFIX}/count", body=wish)
+            else:
+                raw = await stack.enter_async_context(await server.cli.server.connect())
+                await raw.request(f"{PREFIX}/count", body=wish)
+
+        async def settled_memory() -> int:
+            memory, before = await server.memory(), 0
+            with trio.fail_after(DEADLINE_S):
+                while abs(memory - before) > 64 * KIB:
+                    await trio.sleep(0.3)
+                    memory, before = await server.memory(), memory
+            return memory
+
+        await open_stream()
+        before = await settled_memory()
+        for _ in range(streams):
+            await open_stream()
+        held = (await settled_memory() - before) / streams
+    report(f"{held / KIB:.0f} KiB for each of {streams} stalled streams of {protocol} with chunks of {size} bytes")
+    assert held < max(limits.buffer_bytes, size) + 2 * size + 320 * KIB
+
+
 SHORT_STREAMS = int(os.environ.get("SHORT_STREAMS", "3000"))
 """How many short streams are counted after the tenth part of them; a long run by hand asks for 200,000."""
 
