@@ -87,8 +87,12 @@ async def test_pipelining_still_works_with_the_repair() -> None:
 # A peer that vanishes: no FIN, no RST, no acknowledgement. Two hosts and a wire that is cut.
 
 CLIENT_HOST = """
-import socket, sys, time
+import socket, ssl, sys, time
 client = socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=20)
+if sys.argv[4] == "tls":
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    client = context.wrap_socket(client)
 client.sendall(bytes.fromhex(sys.argv[3]))
 received = b""
 while b":\\n\\n" not in received and b"data: 60" not in received:  # a heartbeat, or more than `stall_s` of ticks
@@ -145,13 +149,17 @@ def another_host() -> Iterator[tuple[str, list[str], list[str]]]:
 
 
 @pytest.mark.parametrize(("path", "heartbeat_s"), [("/idle", 0.3), ("/ticks", 60)])
-@pytest.mark.parametrize("ask", [by_http1, by_http2])
-async def test_a_peer_that_vanishes_is_found(ask: Callable[[str], bytes], path: str, heartbeat_s: float) -> None:
+@pytest.mark.parametrize(("ask", "layer"), [(by_http1, "tcp"), (by_http1, "tls"), (by_http2, "tcp")])
+async def test_a_peer_that_vanishes_is_found(
+    ask: Callable[[str], bytes], layer: str, path: str, heartbeat_s: float, certificate: tuple[str, str]
+) -> None:
     app, journal = make_app(Limits(heartbeat_s=heartbeat_s, stall_s=1))
     with another_host() as (address, in_namespace, cut_the_wire):
-        async with serving(app, bind=[f"{address}:0"]) as server:
+        key, cert = certificate
+        settings = {"keyfile": key, "certfile": cert} if layer == "tls" else {}
+        async with serving(app, bind=[f"{address}:0"], **settings) as server:
             before = await tasks_at_rest()
-            arguments = [server.host, str(server.port), ask(PREFIX + path).hex()]
+            arguments = [server.host, str(server.port), ask(PREFIX + path).hex(), layer]
             command = [*in_namespace, sys.executable, "-c", CLIENT_HOST, *arguments]
             process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
             try:

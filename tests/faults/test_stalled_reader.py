@@ -186,6 +186,89 @@ async def test_a_reader_of_http2_that_is_merely_slow_is_not_ended() -> None:
         assert stream not in client.was_reset
 
 
+@pytest.mark.parametrize(("window_bytes", "pause_s"), [(1, 0.1), (13, 0.4)])
+async def test_a_window_that_is_opened_by_a_few_bytes_now_and_then_holds_no_stream(
+    window_bytes: int, pause_s: float
+) -> None:
+    app, journal = make_app(LIMITS)
+    async with serving(app) as server, http2(server, opens_windows=False) as client, trio.open_nursery() as nursery:
+        stream = await client.request(f"{PREFIX}/flood")
+        await client.until(lambda: len(client.bodies[stream]) == 65_535)
+
+        async def drip() -> None:
+            while True:
+                await client.open_window(stream, window_bytes)
+                await trio.sleep(pause_s)
+
+        nursery.start_soon(drip)
+        began = trio.current_time()
+        await journal.until(reports=1)
+        assert journal.reports[0].outcome == "stalled"
+        assert trio.current_time() - began < 6 * STALL_S
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_reader_of_a_byte_now_and_then_is_ended() -> None:
+    app, journal = make_app(LIMITS)
+    async with serving(app) as server, await server.connect() as client:
+        await client.request(f"{PREFIX}/flood")
+        with trio.fail_after(DEADLINE_S):
+            while not journal.reports:
+                assert await client.stream.receive_some(1)
+                await trio.sleep(STALL_S / 10)
+        assert journal.reports[0].outcome == "stalled"
+
+
+async def test_who_takes_all_that_waits_takes_enough_however_little_it_is() -> None:
+    """Each chunk waits for a window until just before the next one comes."""
+    app, journal = make_app(LIMITS)
+
+    @app.post(f"{PREFIX}/little")
+    @define_stream_action(limits=LIMITS)
+    async def little(stream: Stream[str]) -> None:
+        with journal:
+            while True:
+                await stream.send("xxx")
+                await trio.sleep(STALL_S / 5)
+
+    async with serving(app) as server, http2(server, opens_windows=False, initial_window=0) as client:
+        stream = await client.request(f"{PREFIX}/little")
+        frame = b'data: "xxx"\n\n'
+        for number in range(1, 21):
+            await trio.sleep(STALL_S / 5)
+            await client.open_window(stream, len(frame))
+            await client.until(lambda body=number * frame: client.bodies[stream] == body)  # type: ignore[misc]
+        assert journal.over == 0
+
+
+async def test_a_stream_that_stalls_ends_alone_however_slowly_its_client_reads_others() -> None:
+    """One write of the connection takes longer than a stream may take to end."""
+    app, journal = make_app(Limits(stall_s=2))
+    async with serving(app) as server:
+        client = h2.connection.H2Connection(h2.config.H2Configuration(client_side=True))
+        client.initiate_connection()
+        client.increment_flow_control_window(2**30)
+        sock = trio.socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await sock.connect((server.host, server.port))
+        head = [(":method", "POST"), (":path", f"{PREFIX}/flood"), (":scheme", "http"), (":authority", "test")]
+        async with trio.SocketStream(sock) as stream:
+            for stream_id in (1, 3):
+                client.send_headers(stream_id, head, end_stream=True)
+            client.increment_flow_control_window(2**30, 3)  # and none for the first
+            await stream.send_all(client.data_to_send())
+            behind = 0
+            with trio.fail_after(DEADLINE_S):
+                while behind < 60_000:  # of the sibling, when the first has ended
+                    data = await stream.receive_some(2048)
+                    assert data, "the connection was closed"
+                    for event in client.receive_data(data):
+                        if isinstance(event, h2.events.DataReceived) and event.stream_id == 3:
+                            behind += len(event.data) * bool(journal.reports)
+                    await trio.sleep(0 if len(data) < 2048 or behind > 20_000 else 0.2)
+        assert journal.reports[0].outcome == "stalled"
+
+
 async def test_a_stream_without_a_stall_limit_works() -> None:
     app, _ = make_app(Limits(stall_s=math.inf))
     async with serving(app) as server:

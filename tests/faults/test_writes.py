@@ -19,6 +19,7 @@ from quart_trio import QuartTrio
 from tests.servers import RawClient, body_of, is_complete, repaired_writes, serving
 from trio_streamact import Stream, StreamActions
 from trio_streamact.serving import writes
+from trio_streamact.serving.pipelining import ClosedConnection
 
 KEPT_ALIVE = b"\r\n0\r\n\r\n"
 
@@ -78,6 +79,43 @@ async def test_what_is_sent_beside_a_write_that_lasts_comes_behind_it() -> None:
         while not received.endswith(b"behind\r\n"):
             received += await client.receive_some()
         assert received == b"first 6\r\nbehind\r\n"
+
+
+async def test_what_is_written_to_a_connection_that_is_closed_is_dropped() -> None:
+    server = SimpleNamespace(stream=SimpleNamespace(), send_lock=trio.Lock())
+    for is_chunked in (False, True):  # as the connection was when it was open
+        ours = writes.Writes(server, SimpleNamespace(connection=ClosedConnection()), lambda: None)
+        ours._is_chunked = is_chunked
+        assert ours.write_nowait(b"data", ends=False)
+        await ours.flush()
+
+
+@pytest.mark.parametrize("size", [writes.COPIED_BYTES - 100, 50 * writes.COPIED_BYTES])
+@pytest.mark.parametrize("is_chunked", [True, False])
+async def test_what_the_kernel_does_not_take_at_once_comes_whole_whatever_its_size(size: int, is_chunked: bool) -> None:
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    client = await trio.testing.open_stream_to_socket_listener(listeners[0])
+    async with listeners[0], client, await listeners[0].accept() as stream:
+        server = TCPServer(None, Config(), WorkerContext(None), {}, stream)  # type: ignore[arg-type]  # of no app
+        http = h11.Connection(h11.SERVER)
+        http.receive_data(b"GET / HTTP/1.1\r\nHost: test\r\n\r\n" if is_chunked else b"GET / HTTP/1.0\r\n\r\n")
+        http.next_event()
+        head = http.send(h11.Response(status_code=200, headers=[]))
+        ours = writes.Writes(server, SimpleNamespace(connection=http), lambda: None)
+        await ours.send(RawData(head))
+        bodies = [bytes([65 + number]) * size for number in range(4)]
+        async with trio.open_nursery() as nursery:
+
+            async def write() -> None:
+                for number, body in enumerate(bodies):
+                    if not ours.write_nowait(body, ends=number == 3):
+                        await ours.flush()
+                await stream.aclose()
+
+            nursery.start_soon(write)
+            response = b"".join([part async for part in client])
+    assert body_of(response) == b"".join(bodies)
+    assert is_complete(response) == is_chunked
 
 
 async def ask(client: RawClient, path: str, until: bytes) -> bytes:

@@ -99,12 +99,15 @@ class Connection:
     def _buffer(self) -> Any:
         return getattr(self.protocol, "stream_buffers", {}).get(self._http.stream_id)
 
-    def progress(self) -> object:
-        """Return a mark that changes whenever the client has taken something of this exchange."""
-        taken = getattr(self._buffer(), "taken_bytes", 0)
-        if self.is_multiplexed and not self._has_window():
-            return taken  # what the connection carries for others is no sign
-        return taken, self.acknowledged() if self.is_stuck else None
+    def taken(self, acknowledged: int | None) -> tuple[int | None, ...]:
+        """Return how much the client has taken of this exchange, in bytes, by each way of counting.
+
+        Args:
+            acknowledged: What the peer has ``acknowledged``; of a stream of HTTP/2 that has no window, it was others'.
+        """
+        if not self.is_multiplexed:
+            return (acknowledged,)
+        return getattr(self._buffer(), "taken_bytes", 0), acknowledged if self._has_window() else None
 
     def _has_window(self) -> bool:
         try:
@@ -142,8 +145,8 @@ class Connection:
         return float(getattr(self.server, _SILENCE, 0.0))
 
     @property
-    def has_unacknowledged(self) -> bool:
-        """Return True if the kernel holds bytes that the peer has not acknowledged; Linux and TCP only.
+    def unacknowledged_bytes(self) -> int:
+        """How much the kernel holds that the peer has not acknowledged; 0 where it is not known: Linux and TCP only.
 
         A peer that has vanished without a word acknowledges nothing, but small writes go on filling the kernel's
         buffer, so no write ever waits. ``TCP_USER_TIMEOUT`` is for that, but it also ends a client that reads
@@ -152,20 +155,22 @@ class Connection:
         """
         sock = self._socket()
         if sock is None or sys.platform != "linux" or sock.family not in (socket.AF_INET, socket.AF_INET6):
-            return False
-        return _unsent(sock) not in (None, bytes(4))
+            return 0
+        return _unsent(sock) or 0
 
-    def acknowledged(self) -> object:
-        """A mark that changes whenever the peer's kernel has taken something of what this connection carries."""
+    def acknowledged(self) -> int | None:
+        """Return a number that changes by as many bytes as the peer's kernel takes of all that the connection carries.
+
+        None where it is not known. On a UNIX socket it is what the peer has not read, and what that costs the kernel.
+        """
         sock = self._socket()
         if sock is None or sys.platform != "linux":
             return None
+        if sock.family == socket.AF_UNIX:
+            return _unsent(sock)
         try:
-            if sock.family == socket.AF_UNIX:
-                return _unsent(sock)
-            return _TCP_INFO_BYTES_ACKED.unpack(
-                sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES_ACKED.size)
-            )
+            info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_BYTES_ACKED.size)
+            return int(_TCP_INFO_BYTES_ACKED.unpack(info)[0])
         except (OSError, struct.error):
             return None
 
@@ -174,11 +179,11 @@ class Connection:
         return getattr(getattr(stream, "transport_stream", stream), "socket", None)
 
 
-def _unsent(sock: Any) -> bytes | None:
-    """Return a number, as the kernel writes it: how many bytes it holds; None if the socket is closed."""
+def _unsent(sock: Any) -> int | None:
+    """Return how many bytes the kernel holds of what was written; None if the socket is closed."""
     import fcntl
 
     try:
-        return fcntl.ioctl(sock.fileno(), _TIOCOUTQ, bytes(4))
+        return int.from_bytes(fcntl.ioctl(sock.fileno(), _TIOCOUTQ, bytes(4)), sys.byteorder)
     except (OSError, ValueError):  # of a closed socket the number is -1
         return None

@@ -12,6 +12,7 @@ import trio
 from .asgi import Message, Receive, Send
 from .connection import Connection
 from .heart import Heart, Look
+from .progress import ENOUGH_BYTES, Progress
 from .worker import Worker, worker_of
 from .writes import Writes
 
@@ -75,11 +76,12 @@ class Exchange:
     _finished: trio.Event | None = attrs.field(default=None, init=False)
     _look: Look | None = attrs.field(default=None, init=False)
     _heart: Heart = attrs.field(init=False)
-    _mark: tuple[float, object] | None = attrs.field(default=None, init=False)
+    _progress: Progress = attrs.field(factory=Progress, init=False)
+    _connection_progress: Progress = attrs.field(factory=Progress, init=False)
+    _was_waiting: bool = attrs.field(default=False, init=False)
     _wanted: trio.Event | None = attrs.field(default=None, init=False)
     received_bytes: int = attrs.field(default=0, init=False)
     _at_end: list[Callable[[], None]] = attrs.field(factory=list, init=False)
-    _acknowledged: object = attrs.field(default=None, init=False)
 
     @property
     def worker(self) -> Worker | None:
@@ -306,34 +308,40 @@ class Exchange:
                 await wanted.wait()
 
     async def look(self, now: float) -> float:
-        """Look at what is on its way, end the exchange if the client takes nothing, and say when to look again."""
+        """Look at what is on its way, end the exchange if the client takes too little, return when to look again."""
         connection = self.connection
-        is_waiting = connection is not None and self._is_waiting(connection)
-        if connection is None or not (is_waiting or connection.has_unacknowledged):
-            self._mark = None
-            return self._next_beat(now)
-        # Without a write that waits, only a peer that has vanished acknowledges nothing for so long.
-        limit_s = self._stall_s if is_waiting else connection.silence_s
-        progress = is_waiting, connection.progress() if is_waiting else connection.acknowledged()
-        acknowledged = connection.acknowledged() if connection.is_stuck else None
-        # On HTTP/1.1 a write that has gone through was taken; on HTTP/2 it may be no further than the server's buffer.
-        went_through = not connection.is_multiplexed and self._mark is not None and self._mark[0] < self._waits_since
-        if self._mark is None or self._mark[1] != progress or went_through:
-            self._mark = now, progress
-        elif now - self._mark[0] >= limit_s:
-            self.stalled = True
-            if not is_waiting:
-                connection.abort()
-                return math.inf
-            with trio.move_on_after(FINISH_S) as late:
-                await connection.drop(moves=acknowledged is not None and acknowledged != self._acknowledged)
-            if late.cancelled_caught:
-                connection.abort()
+        if self.stalled:
             return math.inf
-        self._acknowledged = acknowledged
+        if connection is None:
+            return self._next_beat(now)
+        is_waiting = self._is_waiting(connection)
+        unacknowledged = 0 if is_waiting else connection.unacknowledged_bytes
+        if is_waiting != self._was_waiting or not (is_waiting or unacknowledged):
+            self._progress.restart()
+        self._was_waiting, progress = is_waiting, self._progress
         if is_waiting:
-            return now + self._look_s
-        return min(self._next_beat(now), self._mark[0] + limit_s)
+            if not connection.is_multiplexed and progress.since < self._waits_since:
+                progress.restart()  # a write has gone through; on HTTP/2 it may be no further than the server's buffer
+            acknowledged = connection.acknowledged()
+            moves = self._connection_progress.idle_s(now, (acknowledged,), ENOUGH_BYTES) < self._stall_s
+            waiting = connection.waiting_bytes or ENOUGH_BYTES
+            if progress.idle_s(now, connection.taken(acknowledged), waiting) < self._stall_s:
+                return now + self._look_s
+            self.stalled = True
+            await self._drop(connection, moves)
+        elif unacknowledged:  # only a peer that has vanished acknowledges nothing for so long
+            if progress.idle_s(now, (connection.acknowledged(),), unacknowledged) < connection.silence_s:
+                return min(self._next_beat(now), progress.since + connection.silence_s)
+            self.stalled = True
+            connection.abort()
+        return math.inf if self.stalled else self._next_beat(now)
+
+    async def _drop(self, connection: Connection, moves: bool) -> None:
+        # The reset leaves when what others have begun to write is written, for which a slow client takes a while.
+        with trio.move_on_after(max(FINISH_S, self._stall_s) if moves else FINISH_S) as late:
+            await connection.drop(moves)
+        if late.cancelled_caught:
+            connection.abort()
 
     def _is_waiting(self, connection: Connection) -> bool:
         """Return True if something of this exchange waits until the client takes it."""

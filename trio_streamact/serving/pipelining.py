@@ -54,5 +54,7 @@ class ClosedConnection:
     def send(self, _: object) -> NoReturn:
         raise h11.LocalProtocolError("the connection is closed")
 
+    send_with_data_passthrough = send
+
     def start_next_cycle(self) -> NoReturn:
         raise h11.LocalProtocolError("the connection is closed")
