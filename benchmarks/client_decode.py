@@ -24,8 +24,8 @@ import attrs
 import httpx2
 import trio
 
+from trio_streamact._protocol.encoding import encode_chunk, encode_done
 from trio_streamact.client import open_stream_action
-from trio_streamact.wire import encode_chunk, encode_done
 
 CHUNKS = 100_000
 WRITE_BYTES = 64 * 1024

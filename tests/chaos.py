@@ -26,7 +26,7 @@ from quart_trio import QuartTrio
 
 from tests.chaos_app import LIMITS, PREFIX
 from tests.servers import Server
-from trio_streamact.errors import sole_error
+from trio_streamact._common.exception_groups import sole_error
 
 CLIENT_S = 25.0
 """How long a client may take. Far more than any does: the machine may be busy."""

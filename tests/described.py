@@ -17,7 +17,8 @@ from jsonschema import Draft202012Validator
 from typing_extensions import TypeAliasType
 
 from trio_streamact import Stream, StreamActions, define_stream_action
-from trio_streamact.references import Route, describe, openapi, typescript
+from trio_streamact._actions.routes import Route
+from trio_streamact._codegen import describe, openapi, typescript
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from trio_streamact.decoder import Event
+from trio_streamact._protocol.decoding import Event
 
 
 def read_event_stream(data: bytes) -> tuple[list[Event], int | None]:

@@ -14,8 +14,8 @@ import trio.testing
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
-from trio_streamact.serving import writes
-from trio_streamact.serving.heart import Heart
+from trio_streamact._hypercorn import http1_writer as writes
+from trio_streamact._hypercorn.scheduler import Heart
 
 DEADLINE_S = 20.0
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from trio_streamact.decoder import Event
-from trio_streamact.inputs import Text
-from trio_streamact.wire import RESERVED_KEYS
+from trio_streamact._inputs import Text
+from trio_streamact._protocol.decoding import Event
+from trio_streamact._protocol.encoding import RESERVED_KEYS
 
 WIDEST_INTEGER = 2**63 - 1
 

@@ -15,44 +15,40 @@ ROOT = "trio_streamact"
 HOUSE = Path(trio_streamact.__file__).parent
 
 ORDER = (
-    "versions",
-    "logs",
+    "_common",
     "errors",
-    "causes",
     "limits",
-    "wire",
-    "decoder",
-    "inputs",
-    "multipart",
-    "calls",
-    "origins",
-    "room",
-    "stream",
-    "reports",
-    "serving",
-    "requests",
-    "outlet",
-    "body",
-    "wrapping",
-    "action",
-    "dispatch",
-    "definition",
-    "rate_limits",
-    "references",
-    "client_files",
-    "commands",
-    "registration",
+    "_protocol",
+    "_inputs",
+    "_hypercorn",
+    "_stream",
+    "_actions",
+    "_codegen",
     "extension",
-    "frames",
     "client",
     "testing",
 )
 
 ORDER_WITHIN = {
-    "inputs": ("declared", "costs", "texts", "messages", "foreign", "hooks", "strict", "schema"),
-    "references": (
-        "reference",
+    "_common": ("versions", "logs", "exception_groups"),
+    "_protocol": ("encoding", "decoding", "messages"),
+    "_inputs": ("declared", "costs", "texts", "messages", "foreign", "hooks", "strict", "schema"),
+    "_stream": ("stream", "capacity", "signals", "contexts", "writer", "body"),
+    "_actions": (
+        "signature",
+        "multipart",
+        "csrf",
+        "request_input",
+        "wrapping",
+        "action",
+        "dispatch",
+        "definition",
+        "rate_limits",
         "routes",
+        "registration",
+    ),
+    "_codegen": (
+        "reference",
         "names",
         "fields",
         "definitions",
@@ -62,35 +58,22 @@ ORDER_WITHIN = {
         "javascript",
         "typescript",
         "openapi",
+        "assets",
+        "cli",
     ),
-    "client": ("faults", "closing", "http2", "sending", "connection", "chunks", "options", "stream", "runner"),
+    "client": ("errors", "response_cleanup", "http2", "sending", "connection", "chunks", "options", "stream", "runner"),
 }
 """The same within a folder, where one holds; ``__init__`` is behind them all. Elsewhere there are no circles."""
 
-PURE = {"versions", "logs", "errors", "limits", "wire", "decoder", "inputs", "calls", "origins", "frames"}
+PURE = {"errors", "limits", "_protocol", "_inputs"}
 ALLOWED_IN = {
-    "quart": {
-        "multipart",
-        "requests",
-        "rate_limits",
-        "body",
-        "action",
-        "dispatch",
-        "definition",
-        "client_files",
-        "serving",
-        "registration",
-        "extension",
-        "testing",
-    },
-    "hypercorn": {"serving"},
-    "click": {"commands"},
+    "quart": {"_hypercorn", "_stream", "_actions", "_codegen", "extension", "testing"},
+    "hypercorn": {"_hypercorn"},
+    "click": {"_codegen"},
     "httpx2": {"client"},
     "trio": set(ORDER) - PURE,
-    "time": {
-        "rate_limits",
-        "serving",
-    },  # its library counts by the wall clock; everything else asks trio.current_time()
+    # The library of rate limits counts by the wall clock; everything else asks trio.current_time().
+    "time": {"_actions", "_hypercorn"},
 }
 
 
@@ -113,7 +96,7 @@ def imported(path: Path, source: str) -> Iterator[tuple[str, ...]]:
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             name = (*base, *(node.module or "").split(".")) if node.module else base
-            # `from . import wire` names a module only behind the `import`.
+            # `from . import errors` names a module only behind the `import`.
             yield from ((*name, alias.name) if name in ((ROOT,), package) else name for alias in node.names)
 
 
@@ -196,31 +179,30 @@ def test_the_root_imports_neither_the_client_nor_the_tools_for_tests() -> None:
 @pytest.mark.parametrize(
     ("file", "source", "found"),
     [
-        ("wire.py", "from .stream import Stream", ["trio_streamact.stream"]),
-        ("wire.py", "from . import body", ["trio_streamact.body"]),
-        ("wire.py", "from . import errors, body", ["trio_streamact.body"]),
-        ("wire.py", "import trio_streamact.action", ["trio_streamact.action"]),
-        ("wire.py", "from trio_streamact.action import x", ["trio_streamact.action"]),
-        ("wire.py", "from trio_streamact import Stream", ["trio_streamact.Stream"]),
-        ("wire.py", "import trio_streamact", ["trio_streamact"]),
-        ("wire.py", "from .unheard_of import x", ["trio_streamact.unheard_of"]),
-        ("wire.py", "def f():\n    from .body import x", ["trio_streamact.body"]),
-        ("wire.py", "if TYPE_CHECKING:\n    from .body import x", ["trio_streamact.body"]),
-        ("serving/guard.py", "from ..body import x", ["trio_streamact.body"]),
-        ("serving/guard.py", "from .. import body", ["trio_streamact.body"]),
-        ("serving/guard.py", "from ..body.part import x", ["trio_streamact.body.part"]),
-        ("inputs/texts.py", "from .schema import x", ["trio_streamact.inputs.schema"]),
-        ("inputs/texts.py", "from . import declared, schema", ["trio_streamact.inputs.schema"]),
-        ("inputs/texts.py", "from . import Text", ["trio_streamact.inputs.Text"]),
-        ("inputs/texts.py", "from .texts import x", ["trio_streamact.inputs.texts"]),
-        ("inputs/texts.py", "import trio_streamact.inputs", ["trio_streamact.inputs"]),
-        ("inputs/texts.py", "if TYPE_CHECKING:\n    from .schema import x", ["trio_streamact.inputs.schema"]),
-        ("inputs/texts.py", "from ..requests import x", ["trio_streamact.requests"]),
-        ("inputs/__init__.py", "from .unheard_of import x", ["trio_streamact.inputs.unheard_of"]),
-        ("inputs/__init__.py", "from .schema import x\nfrom ..errors import y", []),
-        ("inputs/texts.py", "from .declared import x\nfrom ..errors import y\nfrom . import declared", []),
-        ("wire.py", "from .errors import x\nimport json\nfrom trio_streamact.limits import y", []),
-        ("serving/guard.py", "from ..errors import x\nfrom .asgi import y\nfrom . import http2", []),
+        ("limits.py", "from .testing import open_stream", ["trio_streamact.testing"]),
+        ("limits.py", "from . import client", ["trio_streamact.client"]),
+        ("limits.py", "from . import errors, client", ["trio_streamact.client"]),
+        ("limits.py", "import trio_streamact.testing", ["trio_streamact.testing"]),
+        ("limits.py", "from trio_streamact.testing import x", ["trio_streamact.testing"]),
+        ("limits.py", "from trio_streamact import Stream", ["trio_streamact.Stream"]),
+        ("limits.py", "import trio_streamact", ["trio_streamact"]),
+        ("limits.py", "from .unheard_of import x", ["trio_streamact.unheard_of"]),
+        ("limits.py", "def f():\n    from .testing import x", ["trio_streamact.testing"]),
+        ("limits.py", "if TYPE_CHECKING:\n    from .testing import x", ["trio_streamact.testing"]),
+        ("_hypercorn/middleware.py", "from .._stream.body import x", ["trio_streamact._stream.body"]),
+        ("_hypercorn/middleware.py", "from .. import _stream", ["trio_streamact._stream"]),
+        ("_inputs/texts.py", "from .schema import x", ["trio_streamact._inputs.schema"]),
+        ("_inputs/texts.py", "from . import declared, schema", ["trio_streamact._inputs.schema"]),
+        ("_inputs/texts.py", "from . import Text", ["trio_streamact._inputs.Text"]),
+        ("_inputs/texts.py", "from .texts import x", ["trio_streamact._inputs.texts"]),
+        ("_inputs/texts.py", "import trio_streamact._inputs", ["trio_streamact._inputs"]),
+        ("_inputs/texts.py", "if TYPE_CHECKING:\n    from .schema import x", ["trio_streamact._inputs.schema"]),
+        ("_inputs/texts.py", "from .._actions.dispatch import x", ["trio_streamact._actions.dispatch"]),
+        ("_inputs/__init__.py", "from .unheard_of import x", ["trio_streamact._inputs.unheard_of"]),
+        ("_inputs/__init__.py", "from .schema import x\nfrom ..errors import y", []),
+        ("_inputs/texts.py", "from .declared import x\nfrom ..errors import y\nfrom . import declared", []),
+        ("limits.py", "from .errors import x\nimport json\nfrom trio_streamact._common.logs import y", []),
+        ("_hypercorn/middleware.py", "from ..errors import x\nfrom .asgi import y\nfrom . import exchange", []),
     ],
 )
 def test_an_upward_import_would_be_noticed(file: str, source: str, found: list[str]) -> None:
@@ -240,5 +222,5 @@ def test_an_upward_import_would_be_noticed(file: str, source: str, found: list[s
     ],
 )
 def test_a_library_in_the_wrong_place_would_be_noticed(source: str, library: str) -> None:
-    assert foreign_imports(Path("wire.py"), source) == {library}
-    assert "wire" not in ALLOWED_IN[library]
+    assert foreign_imports(Path("limits.py"), source) == {library}
+    assert "limits" not in ALLOWED_IN[library]

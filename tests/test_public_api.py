@@ -74,7 +74,7 @@ def modules_after(statement: str) -> set[str]:
 def test_the_root_brings_in_nothing_that_only_some_need() -> None:
     modules = modules_after("import trio_streamact")
 
-    assert "trio_streamact.action" in modules
+    assert "trio_streamact._actions.action" in modules
     for name in (
         "trio_streamact.testing",
         "trio_streamact.client",
@@ -89,7 +89,7 @@ def test_the_root_brings_in_nothing_that_only_some_need() -> None:
 
 def test_nothing_that_only_some_have_is_needed_to_send_and_to_validate() -> None:
     statement = (
-        "from trio_streamact.inputs import input_schema; from trio_streamact.wire import encode_chunk;"
+        "from trio_streamact._inputs import input_schema; from trio_streamact._protocol.encoding import encode_chunk;"
         "assert input_schema(dict[str, int])({'a': 1}) == {'a': 1}; assert encode_chunk({'a': {1}})"
     )
 

@@ -1,17 +1,17 @@
 """Streaming server actions for quart-trio apps on hypercorn."""
 
-from .versions import known_versions
+from ._common.versions import known_versions
 
 with known_versions():
-    from .action import StreamAction
-    from .definition import define_stream_action
+    from ._actions.action import StreamAction
+    from ._actions.definition import define_stream_action
+    from ._actions.rate_limits import rate_limit
+    from ._protocol.encoding import OversizedChunkError
+    from ._stream.signals import StreamReport, stream_ended, stream_opened
+    from ._stream.stream import Stream
     from .errors import ActionError, InvalidInput
     from .extension import StreamActions
     from .limits import Limits
-    from .rate_limits import rate_limit
-    from .reports import StreamReport, stream_ended, stream_opened
-    from .stream import Stream
-    from .wire import OversizedChunkError
 
 __all__ = [
     "ActionError",

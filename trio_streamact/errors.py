@@ -12,6 +12,8 @@ from typing import Any, final
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
+from ._common.exception_groups import sole_error
+
 FieldErrors = Mapping[str, Iterable[str]]
 
 RETRY_AFTER_S = 5
@@ -135,13 +137,6 @@ def http_version_error() -> RejectedError:
 def too_many_streams() -> RejectedError:
     """There is no room; there may be soon."""
     return RejectedError("TOO_MANY_STREAMS", "Too many streams are open", 503, retry_after_s=RETRY_AFTER_S)
-
-
-def sole_error(error: BaseException) -> BaseException:
-    """Follow groups with a single member down to it: what one task raised is what the nursery's owner meant."""
-    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-        error = error.exceptions[0]
-    return error
 
 
 def expected_error(error: BaseException) -> ActionError | None:

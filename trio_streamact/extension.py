@@ -7,10 +7,9 @@ from typing import Any, Unpack, cast, final
 
 from quart_trio import QuartTrio
 
-from .action import SETTINGS, AppActions, AppSettings, ClientKey, Handler, remote_address
-from .client_files import PATH, client_view
-from .commands import commands
-from .definition import (
+from ._actions.action import SETTINGS, AppActions, AppSettings, ClientKey, Handler, remote_address
+from ._actions.csrf import allowed_origins
+from ._actions.definition import (
     ActionOptions,
     StreamActionView,
     check_dialect,
@@ -18,14 +17,16 @@ from .definition import (
     check_server_error_handler,
     define_stream_action,
 )
+from ._actions.registration import action_behind, found_routes, served
+from ._actions.routes import Route
+from ._codegen import check_names, describe, openapi
+from ._codegen.assets import PATH, client_view
+from ._codegen.cli import commands
+from ._hypercorn import ServingGuard
+from ._protocol.encoding import Dialect
+from ._stream.capacity import Room
 from .errors import ServerErrorHandler
 from .limits import Limits
-from .origins import allowed_origins
-from .references import Route, check_names, describe, openapi
-from .registration import action_behind, found_routes, served
-from .room import Room
-from .serving import ServingGuard
-from .wire import Dialect
 
 EXTENSION = "trio_streamact"
 """The key of ``app.extensions`` below which the first extension of an app is."""

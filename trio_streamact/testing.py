@@ -24,9 +24,10 @@ import trio
 from quart.testing import make_test_headers_path_and_query_string, make_test_scope
 from quart_trio import QuartTrio
 
-from .decoder import Event, EventDecoder
-from .errors import ActionError, sole_error
-from .frames import Chunk, read_frame
+from ._common.exception_groups import sole_error
+from ._protocol.decoding import Event, EventDecoder
+from ._protocol.messages import Chunk, read_frame
+from .errors import ActionError
 
 __all__ = ["IncompleteStreamError", "StreamClient", "open_stream"]
 

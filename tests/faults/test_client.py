@@ -24,8 +24,8 @@ from tests.cli import hypercorn
 from tests.raw_servers import STREAM_HEAD, RawServer, chunked, raw_server, sending
 from tests.servers import DEADLINE_S, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Limits
+from trio_streamact._protocol.encoding import encode_chunk, encode_done
 from trio_streamact.client import ActionError, open_stream_action, use_stream_action
-from trio_streamact.wire import encode_chunk, encode_done
 
 KIB, MIB = 2**10, 2**20
 DONE = encode_done("marked")

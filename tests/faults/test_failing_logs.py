@@ -19,7 +19,7 @@ from tests.http2 import Http2Client, http2
 from tests.repairs import leave_out
 from tests.servers import RawClient, call, serving
 from trio_streamact import ActionError, Stream, StreamActions, stream_ended
-from trio_streamact.serving import guard
+from trio_streamact._hypercorn import middleware as guard
 from trio_streamact.testing import open_stream
 
 

@@ -18,8 +18,8 @@ from tests.logs import nothing_logged
 from tests.repairs import leave_out
 from tests.servers import RawClient, Server, repaired_writes, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Stream, StreamActions
-from trio_streamact.serving.exchange import exchange_of
-from trio_streamact.serving.keep_alive import IdleTimer
+from trio_streamact._hypercorn.exchange import exchange_of
+from trio_streamact._hypercorn.patches.keep_alive import IdleTimer
 
 CONNECTIONS = 8
 

@@ -16,8 +16,8 @@ from tests.apps import PREFIX
 from tests.http2 import http2
 from tests.servers import Server, call, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Limits, StreamActions
-from trio_streamact.serving.exchange import Exchange
-from trio_streamact.serving.heart import Heart
+from trio_streamact._hypercorn.exchange import Exchange
+from trio_streamact._hypercorn.scheduler import Heart
 
 STALL_S = 0.5
 PART = b"x" * 100_000

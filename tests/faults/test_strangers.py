@@ -23,9 +23,9 @@ from tests.http2 import http2
 from tests.repairs import leave_out
 from tests.servers import Server, call, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Stream, StreamActions
-from trio_streamact.serving import guard
-from trio_streamact.serving.exchange import exchange_of
-from trio_streamact.serving.targets import NO_PATH
+from trio_streamact._hypercorn import middleware as guard
+from trio_streamact._hypercorn.exchange import exchange_of
+from trio_streamact._hypercorn.targets import NO_PATH
 
 ACTION = f"{PREFIX}/echo".encode()
 CLIENT_FILE = f"{PREFIX}/_client/streamact.js".encode()

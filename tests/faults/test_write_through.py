@@ -28,10 +28,10 @@ from tests.apps import Journal
 from tests.quarts import TEARDOWNS
 from tests.servers import DEADLINE_S, RawClient, body_of, call, is_complete, repaired_writes, serving
 from trio_streamact import Limits, Stream, StreamActions, StreamReport, stream_ended
-from trio_streamact.serving import writes
-from trio_streamact.serving.keep_alive import IdleTimer
-from trio_streamact.serving.pipelining import ClosedConnection
-from trio_streamact.stream import GATHER_S
+from trio_streamact._hypercorn import http1_writer as writes
+from trio_streamact._hypercorn.patches.keep_alive import IdleTimer
+from trio_streamact._hypercorn.patches.pipelining import ClosedConnection
+from trio_streamact._stream.stream import GATHER_S
 
 DONE = b'data: {"__actions_done":true}\n\n'
 

@@ -18,8 +18,8 @@ from quart_trio import QuartTrio
 
 from tests.servers import RawClient, body_of, is_complete, repaired_writes, serving
 from trio_streamact import Stream, StreamActions
-from trio_streamact.serving import writes
-from trio_streamact.serving.pipelining import ClosedConnection
+from trio_streamact._hypercorn import http1_writer as writes
+from trio_streamact._hypercorn.patches.pipelining import ClosedConnection
 
 KEPT_ALIVE = b"\r\n0\r\n\r\n"
 

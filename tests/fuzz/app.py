@@ -17,7 +17,7 @@ from quart_trio import QuartTrio
 
 from tests.fuzz.inputs import INPUTS
 from trio_streamact import ActionError, Limits, Stream, StreamActions
-from trio_streamact.serving.disconnects import is_disconnect
+from trio_streamact._hypercorn.disconnects import is_disconnect
 
 PREFIX = "/api/_actions"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]

@@ -23,7 +23,7 @@ import pydantic
 from attrs import frozen
 
 from tests.fuzz.inputs import INPUTS
-from trio_streamact.inputs.declared import is_union, unwrapped
+from trio_streamact._inputs.declared import is_union, unwrapped
 
 FORM, MULTIPART, JSON = "application/x-www-form-urlencoded", "multipart/form-data", "application/json"
 CHARSETS = ["utf-16", "utf-32-le", "latin-1", "utf-16-be", "shift-jis"]

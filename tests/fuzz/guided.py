@@ -23,7 +23,7 @@ ANSWER_BYTES = 16 * 1024
 def read_events(data: bytes) -> None:
     """The decoder of streams reads what the standard says, wherever the bytes are cut."""
     from tests.reference import read_event_stream
-    from trio_streamact.decoder import EventDecoder
+    from trio_streamact._protocol.decoding import EventDecoder
 
     cut = data[0] if data else 0
     decoder = EventDecoder()
@@ -33,8 +33,8 @@ def read_events(data: bytes) -> None:
 
 def read_a_frame(data: bytes) -> None:
     """The data of an event are read as Python's ``json`` reads them, or refused as such."""
-    from trio_streamact.decoder import Event, as_text
-    from trio_streamact.frames import MalformedFrameError, read_frame, read_json
+    from trio_streamact._protocol.decoding import Event, as_text
+    from trio_streamact._protocol.messages import MalformedFrameError, read_frame, read_json
 
     try:
         expected: Any = json.loads(as_text(data), parse_constant=int)  # which no constant is

@@ -21,6 +21,7 @@ from tests.raw_servers import STREAM_HEAD, RawServer, chunked, raw_server, sendi
 from tests.servers import DEADLINE_S, Server, serving, tasks_at_rest
 from tests.vectors import RawResponse, Run, responses, runs
 from trio_streamact import Limits, Stream, StreamActions
+from trio_streamact._protocol.encoding import encode_chunk, encode_done, encode_error
 from trio_streamact.client import (
     ActionError,
     ChunkStream,
@@ -29,7 +30,6 @@ from trio_streamact.client import (
     open_stream_action,
     use_stream_action,
 )
-from trio_streamact.wire import encode_chunk, encode_done, encode_error
 
 DONE = encode_done("marked")
 MIB = 2**20

@@ -13,9 +13,9 @@ import pytest
 from tests.described import CHUNKS, Color, Point, Prompt, Token, Tree, User, routes_of
 from tests.nodejs import MODULES, node
 from trio_streamact import Stream, StreamActions
-from trio_streamact.client_files import own_modules
-from trio_streamact.commands import references
-from trio_streamact.wire import encode_chunk
+from trio_streamact._codegen.assets import own_modules
+from trio_streamact._codegen.cli import references
+from trio_streamact._protocol.encoding import encode_chunk
 
 pytestmark = pytest.mark.node
 

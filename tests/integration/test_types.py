@@ -13,7 +13,7 @@ import pytest
 
 from tests.nodejs import MODULES, node
 from trio_streamact import Stream, StreamActions
-from trio_streamact.commands import references
+from trio_streamact._codegen.cli import references
 
 pytestmark = pytest.mark.node
 

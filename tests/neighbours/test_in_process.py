@@ -16,7 +16,7 @@ from tests.apps import PREFIX, make_app
 from tests.http2 import http2
 from tests.servers import call, serving
 from trio_streamact import Stream, StreamActions
-from trio_streamact.serving.exchange import SCOPE_KEY
+from trio_streamact._hypercorn.exchange import SCOPE_KEY
 
 WORDS = b'data: {"text":"a"}\n\ndata: {"text":"b"}\n\ndata: {"__actions_done":true}\n\n'
 

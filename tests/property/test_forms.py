@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trio_streamact import ActionError
-from trio_streamact.requests import MAX_PAIRS, _gathered, _pairs, unescaped
+from trio_streamact._actions.request_input import MAX_PAIRS, _gathered, _pairs, unescaped
 
 MARKS = [
     b"%",

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from tests import strategies
 from tests.ids import shown
 from trio_streamact import InvalidInput
-from trio_streamact.inputs import input_schema
-from trio_streamact.wire import encode_chunk
+from trio_streamact._inputs import input_schema
+from trio_streamact._protocol.encoding import encode_chunk
 
 
 class Size(enum.IntEnum):

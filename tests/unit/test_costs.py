@@ -21,8 +21,8 @@ from quart import request
 from quart_trio import QuartTrio
 
 from trio_streamact import ActionError, InvalidInput, Limits, Stream, StreamActions
-from trio_streamact.inputs import Bounds, check_json, input_schema
-from trio_streamact.inputs.costs import HASHED_ITEMS, check_value, hashes_numbers
+from trio_streamact._inputs import Bounds, check_json, input_schema
+from trio_streamact._inputs.costs import HASHED_ITEMS, check_value, hashes_numbers
 from trio_streamact.testing import open_stream
 
 PREFIX = "/api/_actions"
@@ -160,7 +160,7 @@ def test_few_items_are_hashed_whose_hashes_a_client_can_choose() -> None:
 
 
 def test_json_in_a_text_of_a_form_is_bounded_too() -> None:
-    from trio_streamact.inputs import Text
+    from trio_streamact._inputs import Text
 
     text = Text('{"a": [' + "1," * 10_000 + "1]}")
     assert message_of(lambda: input_schema(Order).bounded({"pairs": text}, len(text), BOUNDS)) == (

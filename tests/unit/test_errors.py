@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from trio_streamact._common.exception_groups import sole_error
 from trio_streamact.errors import (
     ROOT_FIELD,
     ActionError,
@@ -17,7 +18,6 @@ from trio_streamact.errors import (
     internal_error,
     parse_error,
     shutdown_error,
-    sole_error,
     stream_error,
     timeout_error,
     to_action_error,

@@ -19,9 +19,9 @@ from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import ConnectionState
 
-from trio_streamact.serving import http_streams
-from trio_streamact.serving.asgi import Receive, Scope, Send
-from trio_streamact.serving.http_streams import EXTENSION, find_stream, is_own_send, is_within_request
+from trio_streamact._hypercorn.asgi import Receive, Scope, Send
+from trio_streamact._hypercorn.patches import http_streams
+from trio_streamact._hypercorn.patches.http_streams import EXTENSION, find_stream, is_own_send, is_within_request
 
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 HEADERS = [(b"host", b"test"), (b"accept", b"*/*")]

@@ -32,8 +32,8 @@ import pytest
 from attrs import define, field, validators
 
 from trio_streamact import InvalidInput
-from trio_streamact.inputs import MAX_ERRORS, InputSchema, Text, as_json, input_schema
-from trio_streamact.inputs.texts import MOST_FIELDS
+from trio_streamact._inputs import MAX_ERRORS, InputSchema, Text, as_json, input_schema
+from trio_streamact._inputs.texts import MOST_FIELDS
 
 T = TypeVar("T")
 

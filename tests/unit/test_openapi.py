@@ -42,10 +42,10 @@ from tests.described import (
 )
 from tests.ids import shown
 from trio_streamact import ActionError, InvalidInput, Stream, StreamActions
-from trio_streamact.decoder import EventDecoder
-from trio_streamact.inputs import input_schema
+from trio_streamact._inputs import input_schema
+from trio_streamact._protocol.decoding import EventDecoder
+from trio_streamact._protocol.encoding import Dialect, encode_chunk
 from trio_streamact.testing import open_stream
-from trio_streamact.wire import Dialect, encode_chunk
 
 # JSON Schema against what really is on the wire
 

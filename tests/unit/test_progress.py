@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trio_streamact.serving.progress import ENOUGH_BYTES, Progress
+from trio_streamact._hypercorn.progress import ENOUGH_BYTES, Progress
 
 
 @pytest.mark.parametrize(

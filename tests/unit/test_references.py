@@ -52,10 +52,10 @@ from tests.described import (
 )
 from tests.ids import shown
 from trio_streamact import Stream, StreamActions, define_stream_action
+from trio_streamact._codegen import NameCollisionError, describe, javascript, typescript
+from trio_streamact._codegen.definitions import Definition, name_all
+from trio_streamact._codegen.names import camel_case, exports
 from trio_streamact.extension import routes_of as routes_of_app
-from trio_streamact.references import NameCollisionError, describe, javascript, typescript
-from trio_streamact.references.definitions import Definition, name_all
-from trio_streamact.references.names import camel_case, exports
 
 # Names
 

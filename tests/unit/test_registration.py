@@ -15,8 +15,8 @@ from quart_trio import QuartTrio
 
 from tests.apps import PREFIX
 from trio_streamact import ActionError, Limits, Stream, StreamActions, define_stream_action
+from trio_streamact._codegen import describe, javascript
 from trio_streamact.extension import routes_of
-from trio_streamact.references import describe, javascript
 from trio_streamact.testing import open_stream
 
 View = Callable[..., Awaitable[Any]]

@@ -11,13 +11,14 @@ import trio
 import trio.testing
 from quart_trio import QuartTrio
 
-from trio_streamact import Stream, StreamActions, define_stream_action, versions
-from trio_streamact.causes import parts_of
-from trio_streamact.serving import flow_control, pipelining
-from trio_streamact.serving.guard import ServingGuard
-from trio_streamact.serving.versions import can_repair
+from trio_streamact import Stream, StreamActions, define_stream_action
+from trio_streamact._common import versions
+from trio_streamact._common.exception_groups import parts_of
+from trio_streamact._common.versions import UnrepairedWarning
+from trio_streamact._hypercorn.middleware import ServingGuard
+from trio_streamact._hypercorn.patches import flow_control, pipelining
+from trio_streamact._hypercorn.patches.versions import can_repair
 from trio_streamact.testing import open_stream
-from trio_streamact.versions import UnrepairedWarning
 
 
 class Part:

@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from trio_streamact.serving.targets import NO_HOST, NO_PATH, NO_QUERY, fault_of
+from trio_streamact._hypercorn.targets import NO_HOST, NO_PATH, NO_QUERY, fault_of
 
 
 def scope(

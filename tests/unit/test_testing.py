@@ -11,7 +11,7 @@ from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, make_app
 from trio_streamact import ActionError, Limits, Stream, StreamActions
-from trio_streamact.decoder import EventDecoder, OversizedEventError
+from trio_streamact._protocol.decoding import EventDecoder, OversizedEventError
 from trio_streamact.testing import IncompleteStreamError, StreamClient, open_stream
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from trio_streamact.versions import TESTED, untested
+from trio_streamact._common.versions import TESTED, untested
 
 PROJECT = Path(__file__).parents[2] / "pyproject.toml"
 

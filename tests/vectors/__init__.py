@@ -22,7 +22,7 @@ from typing import Any
 
 import attrs
 
-from trio_streamact.decoder import Event
+from trio_streamact._protocol.decoding import Event
 
 
 @attrs.frozen

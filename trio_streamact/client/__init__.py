@@ -19,8 +19,8 @@ One idea a file, each of which knows only those before it: ``faults`` (what a cl
 ``chunks`` (bytes to chunks), ``options``, ``stream``, ``runner``.
 """
 
+from .._codegen import StreamActionReference
 from ..errors import ActionError
-from ..references import StreamActionReference
 from .runner import StreamActionRunner, use_stream_action
 from .stream import ChunkStream, open_stream_action
 

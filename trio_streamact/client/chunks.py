@@ -8,12 +8,12 @@ from typing import Any, Generic, TypeVar, final
 
 import attrs
 
-from ..decoder import EventDecoder, OversizedEventError
+from .._inputs import input_schema
+from .._protocol.decoding import EventDecoder, OversizedEventError
+from .._protocol.encoding import DONE_KEY, ERROR_KEY
+from .._protocol.messages import Done, ending_of, may_hold_long_number, read_json, read_json_of_short_numbers
 from ..errors import ActionError, InvalidInput
-from ..frames import Done, ending_of, may_hold_long_number, read_json, read_json_of_short_numbers
-from ..inputs import input_schema
-from ..wire import DONE_KEY, ERROR_KEY
-from .faults import event_too_large, malformed_event
+from .errors import event_too_large, malformed_event
 
 Chunk = TypeVar("Chunk")
 

@@ -13,9 +13,9 @@ import httpx2
 import trio
 
 from ..errors import ActionError
-from . import faults
-from .closing import ClosedToTheLast
+from . import errors as faults
 from .http2 import Http2Request
+from .response_cleanup import ClosedToTheLast
 from .sending import Outgoing, outgoing
 
 if TYPE_CHECKING:

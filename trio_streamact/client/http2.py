@@ -26,7 +26,7 @@ import attrs
 import httpx2
 import trio
 
-from ..logs import client_log
+from .._common.logs import client_log
 
 CANCEL = 8
 """RFC 9113, 7: "The endpoint uses this error code to indicate that the stream is no longer needed." """

@@ -8,8 +8,8 @@ from typing import Any, Generic, TypedDict, TypeVar, final
 import attrs
 import httpx2
 
-from ..decoder import EventDecoder
-from ..references import StreamActionReference
+from .._codegen import StreamActionReference
+from .._protocol.decoding import EventDecoder
 from .chunks import ChunkReader, Structure, structure_of
 from .connection import Call, HeadersSource
 

@@ -8,10 +8,10 @@ from typing import Any, Generic, Literal, TypeVar, Unpack, final, overload
 
 import trio
 
+from .._codegen import StreamActionReference
+from .._common.logs import client_log
 from ..errors import ActionError
-from ..logs import client_log
-from ..references import StreamActionReference
-from .faults import invalid_input
+from .errors import invalid_input
 from .options import AddressOptions, CallOptions, Prepared, prepared
 from .stream import open_prepared
 

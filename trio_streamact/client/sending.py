@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import attrs
 
-from ..wire import encode_json
-from .faults import invalid_input
+from .._protocol.encoding import encode_json
+from .errors import invalid_input
 
 _VARIABLE = re.compile(r"\{(\w+)\}")  # as OpenAPI writes it
 _UNRESERVED = "!*'()"  # with what `quote` leaves anyway, what JavaScript's encodeURIComponent does

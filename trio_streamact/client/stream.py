@@ -8,8 +8,8 @@ from typing import Any, Generic, TypeVar, Unpack, final, overload
 
 import trio
 
+from .._codegen import StreamActionReference
 from ..errors import ActionError
-from ..references import StreamActionReference
 from .chunks import ChunkReader
 from .connection import Body, open_body
 from .options import AddressOptions, CallOptions, Prepared, prepared

@@ -1,0 +1,321 @@
+"""A Quart request to the raw values of an action's input."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from contextlib import aclosing
+from typing import Any, Self, final
+from urllib.parse import unquote_to_bytes
+from uuid import UUID
+
+import attrs
+import orjson
+import trio
+from quart import Request
+from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
+
+from .._hypercorn import Exchange, exchange_of
+from .._inputs import Bounds, Text, check_json
+from ..errors import InvalidInput, parse_error
+from ..limits import Limits
+from .multipart import MultipartReader, NotAForm
+
+MAX_PAIRS = 1000
+"""How many names a query or a form may have; Quart's MAX_FORM_PARTS for multipart forms, by default the same."""
+
+_UTF8 = ("utf-8", "utf8")
+CHARSETS = frozenset(
+    [*_UTF8, "us-ascii", "ascii", "latin-1", "latin1"]
+    + [f"iso-8859-{part}" for part in (*range(1, 12), *range(13, 17))]
+    + [f"windows-{page}" for page in range(1250, 1259)]
+    + ["utf-16", "utf-16le", "utf-16be", "utf-16-le", "utf-16-be", "utf-32", "utf-32le", "utf-32be"]
+    + ["koi8-r", "koi8-u", "shift-jis", "euc-jp", "iso-2022-jp", "euc-kr", "gbk", "gb2312", "gb18030", "big5"]
+)
+"""The charsets of JSON and forms that are read."""
+
+_JSON_TYPE = re.compile(r"(application|text)/(json|[\w.-]+\+json)")
+_ASCII = re.compile(r"[\x00-\x7f]++")
+_URLENCODED = ("application/x-www-form-urlencoded", "application/x-url-encoded")
+
+
+@final
+@attrs.frozen
+class RawInput:
+    """What a client sent: raw values, and how many bytes they were."""
+
+    value: Any
+    size_bytes: int
+
+
+async def read_input(request: Request, route: dict[str, Any], limits: Limits) -> RawInput:
+    """Read what the client sent: the query of a GET, else the form or the JSON of the body; *route* variables win.
+
+    Nothing of the body is kept but the files of a form, which are with the request.
+
+    Raises:
+        ActionError: ``PARSE_ERROR``, it cannot be read, or is too large.
+        InvalidInput: It has too many values or levels, or there are route variables and a body that is no object.
+    """
+    if request.method in ("GET", "HEAD"):
+        leave_unread(request, None)
+        query = request.query_string
+        if len(query) > limits.input_bytes:
+            raise parse_error("Query string is too large")
+        raw = RawInput(_pairs(query, "utf-8", "Invalid query string"), len(query))
+    else:
+        try:
+            raw = await _read_body(request, limits)
+        except RequestEntityTooLarge:
+            raise parse_error("Request body is too large") from None
+        except RequestTimeout:
+            raise parse_error("Request body did not arrive in time") from None
+    if route:
+        if not isinstance(raw.value, dict):
+            raise InvalidInput("Expected an object")
+        # As text, what JSON has no type for: the converter made a UUID of `<uuid:id>`, and so does the input.
+        raw.value.update(
+            {name: Text(value) if isinstance(value, str | UUID) else value for name, value in route.items()}
+        )
+    return raw
+
+
+async def _read_body(request: Request, limits: Limits) -> RawInput:
+    encoding = _encoding(request)
+    is_multipart = request.mimetype == "multipart/form-data"
+    if (is_multipart or request.mimetype in _URLENCODED) and request._form is not None:
+        # A function before us has read the form, and with it the body; Quart keeps what it was.
+        fields = list((await request.form).items(multi=True))
+        return RawInput(_gathered(fields), sum(len(name) + len(value) for name, value in fields))
+    if is_multipart:
+        return await _multipart(request, encoding, limits)
+    body = await _whole_body(request, limits.input_bytes)
+    if request.mimetype in _URLENCODED:
+        most = request.max_form_memory_size
+        if most is not None and len(body) > most:
+            raise RequestEntityTooLarge
+        return RawInput(_pairs(body, encoding, "Invalid form in request body"), len(body))
+    return RawInput(_json(body, encoding, request.mimetype, limits), len(body))
+
+
+async def _whole_body(request: Request, limit_bytes: int) -> bytes:
+    """Read the body, and forget it in the request.
+
+    Raises:
+        RequestEntityTooLarge: It is larger than *limit_bytes*, or than Quart allows.
+        RequestTimeout: It does not come in time.
+        RuntimeError: A function of the app's has read it, and not kept it.
+    """
+    if request.content_length is None:
+        parts, size = [], 0
+        async with aclosing(_in_time(request)) as coming:
+            async for part in coming:
+                parts.append(part)
+                size += len(part)
+                if size > limit_bytes:
+                    raise RequestEntityTooLarge
+        if parts:
+            return b"".join(parts)
+    elif request.content_length > limit_bytes:
+        raise RequestEntityTooLarge
+    body: bytes = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+    if len(body) > limit_bytes:
+        raise RequestEntityTooLarge
+    if not body:
+        _check_unread(request)
+    return body
+
+
+def _check_unread(request: Request) -> None:
+    """Raise ``RuntimeError`` if the body, of which nothing is there, was not empty."""
+    exchange = exchange_of(request.scope)  # which has seen a body without a length, too
+    if request.content_length or (exchange is not None and exchange.received_bytes):
+        raise RuntimeError(
+            "the request's body was read before the action could read it, and not kept: a before_request function or a "
+            "guard that reads it has to leave it there, as `await request.get_data()` does without `cache=False`"
+        )
+
+
+async def _in_time(request: Request) -> AsyncGenerator[bytes, None]:
+    """Give the parts of a body as they come, within the time that Quart gives it.
+
+    Raises:
+        RequestEntityTooLarge: They are more than Quart allows, which looks at their announced length alone.
+        RuntimeError: There are none, and the body was not empty.
+    """
+    most, size = request.max_content_length, 0
+    deadline = math.inf if request.body_timeout is None else trio.current_time() + request.body_timeout
+    parts, is_empty = aiter(request.body), True
+    kept: Any = request.body._data
+    if isinstance(kept, bytes) and kept:  # from Quart 0.23 on, where it was awaited: its parts are gone then
+        yield kept
+        return
+    while True:
+        with trio.move_on_at(deadline) as scope:
+            part = await anext(parts, None)
+        if scope.cancelled_caught:
+            raise RequestTimeout
+        if part is None:
+            break
+        size += len(part)
+        if most is not None and size > most:
+            raise RequestEntityTooLarge
+        yield part
+        is_empty = is_empty and not part
+    if is_empty:
+        _check_unread(request)
+
+
+async def _multipart(request: Request, encoding: str, limits: Limits) -> RawInput:
+    """Read the fields of a multipart form; its files stay with the request."""
+    reader = MultipartReader(request, encoding, limits.input_bytes)
+    try:
+        async with aclosing(_in_time(request)) as coming:
+            await reader.read(coming)
+    except NotAForm:
+        raise parse_error("Invalid form in request body") from None
+    return RawInput(_gathered(reader.fields), reader.size_bytes)
+
+
+def leave_unread(request: Request, exchange: Exchange | None) -> None:
+    """Leave the body to the handler, which may ask the request for it; nobody asks for that of a GET."""
+    if request.method in ("GET", "HEAD"):
+        request.body = DroppedBody()  # type: ignore[assignment]  # a stand-in for Quart's own
+    elif exchange is not None and not request.body._complete.is_set():
+        body = UnreadBody(request.body, request.max_content_length)
+        request.body = body  # type: ignore[assignment]  # the same
+        exchange.hold_body(body.wanted)
+
+
+@final
+class UnreadBody:
+    """Takes the place of a body until somebody asks for it.
+
+    Quart 0.23 bounds what it keeps of a body without a length only when that is awaited, so it is bounded here.
+    """
+
+    def __init__(self, body: Any, most_bytes: int | None) -> None:
+        self.wanted = trio.Event()
+        self._body = body
+        self._most_bytes = math.inf if most_bytes is None else most_bytes
+        self._kept_bytes = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._body, name)
+
+    async def put(self, data: bytes) -> None:
+        """Keep *data*, if it is not too much; from Quart 0.23 on."""
+        self._kept_bytes += len(data)
+        if self.wanted.is_set() or self._kept_bytes <= self._most_bytes:
+            await self._body.put(data)
+        else:
+            self._body._must_raise = RequestEntityTooLarge()
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        self.wanted.set()
+        parts: AsyncIterator[bytes] = aiter(self._body)
+        return parts
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        self.wanted.set()
+        whole: Generator[Any, None, bytes] = self._body.__await__()
+        return whole
+
+
+@final
+class DroppedBody:
+    """Takes the place of a body that nobody will read: it keeps nothing of what comes."""
+
+    def append(self, data: bytes) -> None:
+        """Drop *data*; until Quart 0.22."""
+
+    async def put(self, data: bytes) -> None:
+        """Drop *data*; from Quart 0.23 on."""
+
+    def set_complete(self) -> None: ...
+
+    def disconnect(self) -> None: ...
+
+    def clear(self) -> None: ...
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        raise StopAsyncIteration
+
+    def __await__(self) -> Generator[Any, None, bytes]:
+        yield from ()
+        return b""
+
+
+def _encoding(request: Request) -> str:
+    name = request.mimetype_params.get("charset", "utf-8").strip().lower().replace("_", "-")
+    if name not in CHARSETS:  # by our own list: Python remembers, for good, every name that it does not know
+        raise parse_error("Unknown charset in Content-Type")
+    return name
+
+
+def _json(body: bytes, encoding: str, mimetype: str, limits: Limits) -> Any:
+    try:
+        text = body if encoding in _UTF8 else body.decode(encoding).encode()
+        text = text.removeprefix(b"\xef\xbb\xbf")
+        check_json(text, bounds_of(limits))
+        raw = orjson.loads(text) if text.strip() else {}
+    except ValueError:  # of JSON and of decoding alike
+        if mimetype and not _JSON_TYPE.fullmatch(mimetype):
+            raise parse_error(f"Expected JSON or a form in request body, not {mimetype[:100]}") from None
+        raise parse_error("Invalid JSON in request body") from None
+    return {} if raw is None else raw  # as nuxt-actions has it
+
+
+def bounds_of(limits: Limits) -> Bounds:
+    """Return the bounds for the values of one input."""
+    return Bounds(limits.input_values, limits.input_depth, limits.input_name_chars)
+
+
+def _pairs(encoded: bytes, encoding: str, refusal: str) -> dict[str, Any]:
+    if encoded.count(b"&") >= MAX_PAIRS:
+        raise parse_error(refusal)
+    try:
+        pairs = [pair.partition(b"=") for pair in encoded.split(b"&") if pair]
+        return _gathered([(_text_of(name, encoding), _text_of(value, encoding)) for name, _, value in pairs])
+    except ValueError:  # of decoding
+        raise parse_error(refusal) from None
+
+
+def _text_of(encoded: bytes, encoding: str) -> str:
+    """Decode one name or value of a form: what is not ASCII is UTF-8, and what is escaped is of *encoding*."""
+    encoded = encoded.replace(b"+", b" ")
+    text = encoded.decode()
+    if b"%" not in encoded:
+        return text
+    if encoding in _UTF8 or text.isascii():
+        return unescaped(encoded).decode(encoding)
+    return _ASCII.sub(lambda part: unescaped(part[0].encode()).decode(encoding), text)
+
+
+def unescaped(encoded: bytes, piece_bytes: int = 4096) -> bytes:
+    """Do what Python's function does, which takes more than twenty times the size of a long text, in pieces."""
+    plain, at = bytearray(), 0
+    while at < len(encoded):
+        stop = at + piece_bytes
+        if stop < len(encoded) and (cut := encoded.rfind(b"%", stop - 2, stop)) >= 0:
+            stop = cut
+        plain += unquote_to_bytes(encoded[at:stop])
+        at = stop
+    return bytes(plain)
+
+
+def _gathered(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+    """Text by name; a list where a name was repeated."""
+    gathered: dict[str, Any] = {}
+    for name, value in pairs:
+        if name not in gathered:
+            gathered[name] = Text(value)
+        elif isinstance(gathered[name], list):
+            gathered[name].append(Text(value))
+        else:
+            gathered[name] = [gathered[name], Text(value)]
+    return gathered

@@ -1,0 +1,181 @@
+"""The outermost ASGI wrapper of an app with streams."""
+
+from __future__ import annotations
+
+from typing import final
+
+import attrs
+import trio
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.trio.tcp_server import TCPServer
+from quart import Quart
+from quart_trio import QuartTrio
+from quart_trio.asgi import TrioASGIHTTPConnection
+
+from .._common.exception_groups import parts_of
+from .._common.logs import log
+from ..limits import Limits
+from .asgi import ASGIApp, Receive, Scope, Send
+from .connection import Connection
+from .disconnects import is_disconnect
+from .exchange import SCOPE_KEY, Exchange, exchange_of, is_copied
+from .http1_writer import repair_http2
+from .patches import (
+    access_log,
+    flow_control,
+    http2,
+    http_streams,
+    isolation,
+    keep_alive,
+    pipelining,
+    refusals,
+    server_log,
+)
+from .patches.http2 import keep_answered_streams, lift_request_limit, protocol_behind
+from .patches.http_streams import find_stream, is_plain_method, is_within_request
+from .patches.versions import can_repair
+from .shutdown import stop_on_signals
+from .targets import Refusal, fault_of
+
+WRONG_WORKER = (
+    "this app runs on Trio, and was started on another event loop: "
+    "start hypercorn with `-k trio`, or serve it with hypercorn.trio.serve"
+)
+
+
+@final
+@attrs.define(eq=False)
+class ServingGuard:
+    """Stands around an app, and repairs what can be repaired for all of its exchanges.
+
+    Args:
+        app: The app.
+        sigterm: Whether a SIGTERM or SIGHUP to this process is to be a graceful shutdown.
+        stall_s: How long a client may take nothing of a response that is not a stream.
+    """
+
+    app: ASGIApp
+    sigterm: bool = True
+    stall_s: float = Limits().stall_s
+    _reaches: bool = attrs.field(default=False, init=False)
+    _warned: bool = attrs.field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._reaches = can_repair(
+            "what a stream needs of its connection", TCPServer, ("protocol_send", "run", "_initiate_server_close")
+        )
+        http_streams.repair()
+        flow_control.repair()
+        pipelining.repair()
+        refusals.repair()
+        isolation.repair()
+        keep_alive.repair()
+        http2.repair()
+        access_log.repair()
+        server_log.repair()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not trio.lowlevel.in_trio_task():
+            await _refuse_to_start(scope, receive, send)
+            return
+        if scope["type"] == "lifespan" and self.sigterm:
+            await self._lifespan(scope, receive, send)
+            return
+        app = self.app if (fault := fault_of(scope)) is None else Refusal(fault)
+        if scope["type"] != "http" or exchange_of(scope) is not None:  # a guard around us does all this
+            await app(scope, receive, send)
+        else:
+            exchange = self._exchange(scope, receive, send)
+            try:  # here, and in no method of its own: each frame is memory that an idle stream holds
+                await app(scope, exchange.receive, exchange.send)
+            except trio.Cancelled:
+                raise
+            except BaseException as error:
+                await self._failed(exchange, error)
+            finally:
+                exchange.leave()
+                (scope.get("extensions") or {}).pop(SCOPE_KEY, None)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(stop_on_signals)
+                await self.app(scope, receive, send)
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            # hypercorn 0.17 takes a group for a failure, even one that is a cancellation and nothing else.
+            if (cancelled := parts_of(group)).stop is None and cancelled.failure is None:
+                await trio.lowlevel.checkpoint_if_cancelled()
+            raise
+
+    def _exchange(self, scope: Scope, receive: Receive, send: Send) -> Exchange:
+        is_within = is_within_request()
+        http = find_stream(scope, send) if self._reaches and not is_copied(scope) else None
+        connection = None if http is None else Connection.of(http)
+        exchange = Exchange(receive, send, connection, self._is_bare)
+        _ = exchange.worker  # known from now on, to whoever listens for signals
+        exchange.expect_response(self.stall_s)
+        if http is not None:
+            self._repair_protocol(connection, http)
+        elif self._reaches and not is_within:
+            self._warn_once(scope)
+        scope["extensions"] = {**(scope.get("extensions") or {}), SCOPE_KEY: exchange}
+        return exchange
+
+    @property
+    def _is_bare(self) -> bool:
+        """Whether the app is Quart's own, so that nothing between us and the bodies wants to see what is sent."""
+        app = getattr(self.app, "__self__", None)
+        return (
+            isinstance(app, QuartTrio)
+            and is_plain_method(self.app, app, Quart.__module__)
+            and app.asgi_http_class is TrioASGIHTTPConnection
+        )
+
+    def _repair_protocol(self, connection: Connection | None, http: HTTPStream) -> None:
+        if (protocol := protocol_behind(http)) is not None:
+            lift_request_limit(protocol)
+            keep_answered_streams(protocol)
+            if connection is not None:
+                repair_http2(connection.protocol)  # before any of those that share it has written
+
+    def _warn_once(self, scope: Scope) -> None:
+        is_test = "_quart._preserve_context" in scope  # in the scopes of Quart's test client
+        if not is_test and not self._warned:
+            self._warned = True
+            log.warning(
+                "The connection of a request to %s was not found: hypercorn's Trio worker did not pass the request, or "
+                "middleware outside StreamActions(app) built a new scope for it. Clients that stall keep such "
+                "connections, and a shutdown cuts their streams without an error frame",
+                scope["path"],
+            )
+
+    async def _failed(self, exchange: Exchange, error: BaseException) -> None:
+        """An exception leaves the app.
+
+        Fault: hypercorn logs a ``KeyboardInterrupt`` or ``SystemExit`` that leaves a request, and lives on.
+
+        Fault: quart-trio 0.13 lets the exception by which Quart says that the client has left reach hypercorn, which
+        logs it as a failure of the app.
+        """
+        if is_disconnect(error):
+            return
+        parts = parts_of(error)
+        if parts.failure is not None:
+            await exchange.fail()
+        if parts.stop is None or exchange.worker is None:
+            raise error
+        await exchange.worker.stop()
+        if (rest := parts.cancelled or parts.failure) is not None:
+            raise rest
+
+
+async def _refuse_to_start(scope: Scope, receive: Receive, send: Send) -> None:
+    """Say what is wrong in the words that the server shows when it starts.
+
+    Fault: without ``-k trio`` hypercorn starts all the same, warns of its lifespan and answers every request 500.
+    """
+    if scope["type"] != "lifespan":
+        raise RuntimeError(WRONG_WORKER)
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": WRONG_WORKER})

@@ -1,0 +1,1 @@
+"""Repairs of hypercorn and quart-trio, one file a fault."""

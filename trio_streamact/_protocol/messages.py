@@ -1,0 +1,137 @@
+"""Events back to what the server meant by them: a chunk, or one of the endings, in either dialect."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from typing import Any, final
+
+import attrs
+import orjson
+
+from ..errors import ActionError
+from .decoding import Event, as_text
+from .encoding import DONE_KEY, ERROR_KEY
+
+MAX_FLOAT = sys.float_info.max
+
+
+@final
+@attrs.frozen
+class Chunk:
+    """What one ``send`` sent, as JSON values."""
+
+    data: Any
+
+
+@final
+@attrs.frozen
+class Done:
+    """The stream is complete."""
+
+
+@final
+class MalformedFrameError(ValueError):
+    """An event is none that a stream action sends."""
+
+
+def read_frame(event: Event) -> Chunk | Done | ActionError:
+    """Say what *event* means. The dialect is the event's own matter: a reader needs not know it beforehand.
+
+    Raises:
+        MalformedFrameError: Its data is no JSON, or its error no error.
+    """
+    value = read_json(event.data.encode(errors="replace"))
+    ending = ending_of(event.type, value)
+    return Chunk(value) if ending is None else ending
+
+
+def ending_of(type_: str, value: Any) -> Done | ActionError | None:
+    """Give the ending that an event of *type_* is, its data being *value*, or None where it is a chunk.
+
+    Raises:
+        MalformedFrameError: It is an error that is none.
+    """
+    if type_ == "error":
+        return _error_of(value)
+    members = value if isinstance(value, dict) else {}
+    if ERROR_KEY in members:
+        return _error_of(members[ERROR_KEY])
+    return Done() if type_ == "done" or DONE_KEY in members else None
+
+
+def _error_of(members: Any) -> ActionError:
+    # Member by member, as the browser's client does: what a program goes by must be what it takes it for.
+    members = members if isinstance(members, dict) else {}
+    code, message, status = members.get("code"), members.get("message"), members.get("statusCode")
+    field_errors, retry_after_s = members.get("fieldErrors"), members.get("retryAfter")
+    if (
+        isinstance(code, str)
+        and isinstance(message, str)
+        and _is_number(status)
+        and status % 1 == 0
+        and 100 <= status <= 599
+        and (field_errors is None or _are_field_errors(field_errors))
+        and (retry_after_s is None or (_is_number(retry_after_s) and 0 <= retry_after_s <= MAX_FLOAT))
+    ):
+        return ActionError(code, message, int(status), field_errors, retry_after_s=retry_after_s)
+    raise MalformedFrameError("malformed error frame: a member is missing or has the wrong type")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _are_field_errors(value: Any) -> bool:
+    return isinstance(value, dict) and all(
+        isinstance(messages, list) and all(isinstance(message, str) for message in messages)
+        for messages in value.values()
+    )
+
+
+# The data of an event to JSON values
+
+
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+_NINETEEN_DIGITS = b"0" * 19
+_DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
+_SHORT_BYTES = 32
+
+
+def read_json(data: bytes) -> Any:
+    """Read *data* as Python's ``json`` does, to the last digit of any integer, but for NaN and infinities.
+
+    Raises:
+        MalformedFrameError: It is no JSON.
+    """
+    return _read_slowly(data) if may_hold_long_number(data) else read_json_of_short_numbers(data)
+
+
+def may_hold_long_number(data: bytes) -> bool:
+    """Whether so many digits stand together anywhere in *data* that they may need more than 64 bits."""
+    if len(data) < _SHORT_BYTES:
+        return _LONG_NUMBER.search(data) is not None
+    return _NINETEEN_DIGITS in data.translate(_DIGITS_TO_ZEROS)  # where there is much, ten times as fast
+
+
+def read_json_of_short_numbers(data: bytes) -> Any:
+    """As ``read_json``, for data of which it is known that they hold no long number."""
+    try:
+        return orjson.loads(data)  # which makes inexact floats of long integers
+    except orjson.JSONDecodeError:
+        return _read_slowly(data)  # it may be JSON all the same: lone surrogates, huge numbers, more than 1024 levels
+
+
+def _read_slowly(data: bytes) -> Any:
+    try:
+        return _decode_json(as_text(data))
+    except (ValueError, RecursionError) as error:
+        raise MalformedFrameError("the data of an event is no JSON") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")  # Python reads NaN and Infinity, and nobody else does
+
+
+_decode_json = json.JSONDecoder(parse_constant=_refuse_constant).decode
