@@ -33,7 +33,7 @@ ORDER_WITHIN = {
     "_common": ("versions", "logs", "exception_groups"),
     "_protocol": ("encoding", "decoding", "messages"),
     "_inputs": ("declared", "costs", "texts", "messages", "foreign", "hooks", "strict", "schema"),
-    "_stream": ("stream", "capacity", "signals", "contexts", "writer", "body"),
+    "_stream": ("buffer", "stream", "capacity", "signals", "contexts", "writer", "body"),
     "_actions": (
         "signature",
         "multipart",

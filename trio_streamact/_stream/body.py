@@ -20,10 +20,11 @@ from .._common.logs import SafeLogger
 from .._hypercorn import Exchange, Heart, Look, is_disconnect
 from .._protocol.encoding import HEARTBEAT, Dialect, encode_done, encode_error
 from ..errors import ActionError, expected_error, shutdown_error, stream_error, timeout_error
+from .buffer import FrameChannel, StreamIsClosed
 from .capacity import Place, Room
 from .contexts import Contexts
 from .signals import Outcome, StreamReport, run_inline, stream_ended, stream_opened
-from .stream import FrameChannel, Stream, StreamIsClosed
+from .stream import Stream
 from .writer import Outlet
 
 Produce = Callable[[Stream[Any]], Awaitable[object]]

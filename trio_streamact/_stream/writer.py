@@ -10,7 +10,7 @@ import trio
 from .._common.logs import log
 from .._hypercorn import Exchange
 from .._protocol.encoding import HEARTBEAT
-from .stream import GATHER_S, FrameChannel, Gathering
+from .buffer import GATHER_S, FrameChannel, Gathering
 
 FIRST_TURNS = 2
 """How many turns of all others the head of a response waits for the first frame."""

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from trio_streamact import Limits, Stream
-from trio_streamact._stream.stream import GATHER_S, FrameChannel, Gathering
+from trio_streamact._stream.buffer import GATHER_S, FrameChannel, Gathering
 
 DONE = b"done"
 
