@@ -33,11 +33,12 @@ ORDER_WITHIN = {
     "_common": ("versions", "logs", "exception_groups"),
     "_protocol": ("encoding", "decoding", "messages"),
     "_inputs": ("declared", "costs", "texts", "messages", "foreign", "hooks", "strict", "schema"),
-    "_stream": ("buffer", "stream", "capacity", "signals", "contexts", "writer", "body"),
+    "_stream": ("buffer", "signals", "lifecycle", "contexts", "writer", "stream", "body"),
     "_actions": (
         "signature",
         "multipart",
         "csrf",
+        "capacity",
         "request_input",
         "wrapping",
         "action",

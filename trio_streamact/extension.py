@@ -8,6 +8,7 @@ from typing import Any, Unpack, cast, final
 from quart_trio import QuartTrio
 
 from ._actions.action import SETTINGS, AppActions, AppSettings, ClientKey, Handler, remote_address
+from ._actions.capacity import Room
 from ._actions.csrf import allowed_origins
 from ._actions.definition import (
     ActionOptions,
@@ -24,7 +25,6 @@ from ._codegen.assets import PATH, client_view
 from ._codegen.cli import commands
 from ._hypercorn import ServingGuard
 from ._protocol.encoding import Dialect
-from ._stream.capacity import Room
 from .errors import ServerErrorHandler
 from .limits import Limits
 

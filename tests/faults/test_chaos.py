@@ -39,7 +39,7 @@ from tests.logs import nothing_logged
 from tests.servers import DEADLINE_S, RawClient, Server, call, tasks_at_rest, tasks_down_to
 from trio_streamact._hypercorn import Exchange
 from trio_streamact._stream.body import StreamBody
-from trio_streamact._stream.buffer import FrameChannel
+from trio_streamact._stream.buffer import FrameBuffer
 
 CHAOS_S = float(os.environ.get("CHAOS_S", "8"))
 """How long the chaos lasts in all, warming up and cleaning up not counted; the restarts get half of it."""
@@ -49,7 +49,7 @@ SEED = int(os.environ.get("CHAOS_SEED", "1"))
 MIB = 2**20
 GOOD = [*chaos.GOOD, *chaos_http2.GOOD]
 BAD = [*chaos.BAD, *chaos_http2.BAD]
-PER_EXCHANGE = (StreamBody, Exchange, FrameChannel, H11Protocol, H2Protocol, HTTPStream, TCPServer)
+PER_EXCHANGE = (StreamBody, Exchange, FrameBuffer, H11Protocol, H2Protocol, HTTPStream, TCPServer)
 
 
 @attrs.frozen

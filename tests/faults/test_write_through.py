@@ -31,7 +31,7 @@ from trio_streamact import Limits, Stream, StreamActions, StreamReport, stream_e
 from trio_streamact._hypercorn import http1_writer as writes
 from trio_streamact._hypercorn.patches.keep_alive import IdleTimer
 from trio_streamact._hypercorn.patches.pipelining import ClosedConnection
-from trio_streamact._stream.buffer import GATHER_S
+from trio_streamact._stream.writer import BATCH_WINDOW_S
 
 DONE = b'data: {"__actions_done":true}\n\n'
 
@@ -139,7 +139,7 @@ async def test_a_chunk_leaves_before_its_sender_works_on_the_next(is_wrapped: bo
 
     async def handler(stream: Stream[Any]) -> None:
         for number in range(10):
-            time.sleep(2 * GATHER_S)  # noqa: ASYNC251 - work that blocks the event loop is the subject
+            time.sleep(2 * BATCH_WINDOW_S)  # noqa: ASYNC251 - work that blocks the event loop is the subject
             await stream.send(number)
             left.append(sum(events_in(written)))
 

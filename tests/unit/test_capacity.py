@@ -12,7 +12,7 @@ from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, make_app
 from trio_streamact import ActionError, Limits, Stream, StreamActions
-from trio_streamact._stream.capacity import Room
+from trio_streamact._actions.capacity import Room
 from trio_streamact.testing import open_stream
 
 TOO_MANY = {"code": "TOO_MANY_STREAMS", "message": "Too many streams are open", "statusCode": 503, "retryAfter": 5}

@@ -13,9 +13,9 @@ from quart import Request
 from .._inputs import InputSchema
 from .._protocol.encoding import Dialect
 from .._stream.body import BodySettings
-from .._stream.capacity import Room
 from ..errors import ServerErrorHandler, stream_error, to_action_error
 from ..limits import Limits
+from .capacity import Room
 from .signature import NamedCall
 
 SETTINGS = "trio_streamact.settings"
@@ -88,6 +88,10 @@ class AppSettings:
     origins: frozenset[str] = frozenset()
     _of_bodies: WeakKeyDictionary[StreamAction, BodySettings] = attrs.field(factory=WeakKeyDictionary, init=False)
 
+    def room_of(self, action: StreamAction) -> Room:
+        """Return the room in which the streams of *action* are counted."""
+        return action._room or self.room
+
     def of_bodies(self, action: StreamAction) -> BodySettings:
         """Return what the streams of *action* have in common where these settings hold."""
         settings = self._of_bodies.get(action)
@@ -95,7 +99,7 @@ class AppSettings:
             handle = action.handle_server_error or self.handle_server_error
             settings = self._of_bodies[action] = BodySettings(
                 action=action.name,
-                room=action._room or self.room,
+                limits=self.room_of(action).limits,
                 dialect=action.dialect or self.dialect,
                 to_error=partial(to_action_error, handle_server_error=handle, fallback=stream_error()),
             )

@@ -14,10 +14,10 @@ from quart import Response
 
 from .._inputs import input_schema
 from .._protocol.encoding import DIALECTS, Dialect
-from .._stream.capacity import Room
 from ..errors import ServerErrorHandler
 from ..limits import Limits
 from .action import Handler, Middleware, StreamAction
+from .capacity import Room
 from .dispatch import respond
 from .signature import GUARD_PARAMETERS, HANDLER_PARAMETERS, MIDDLEWARE_PARAMETERS, NamedCall, check_calls, name_of
 

@@ -15,9 +15,9 @@ from .._common.exception_groups import sole_error
 from .._common.logs import SafeLogger
 from .._hypercorn import exchange_of, is_disconnect
 from .._inputs import by_field
-from .._stream.body import Failed, Produce, Running, StreamBody, log_error
-from .._stream.capacity import Place
+from .._stream.body import ErrorEnding, RunHandler, Running, StreamBody, log_error
 from .._stream.contexts import hold_contexts
+from .._stream.lifecycle import Event
 from .._stream.stream import Stream
 from ..errors import (
     ActionError,
@@ -30,6 +30,7 @@ from ..errors import (
     too_many_streams,
 )
 from .action import SETTINGS, AppActions, AppSettings, StreamAction, remote_address
+from .capacity import Place
 from .csrf import refuse_cross_site
 from .request_input import bounds_of, leave_unread, read_input
 from .wrapping import Inner, WrappedRun, run_before
@@ -92,19 +93,16 @@ class _Call:
             raise http_version_error()
         self._refuse_cross_site()
         arguments: dict[str, Any] = {"request": self._request, "metadata": self._action.metadata, "ctx": {}}
-        produce: Produce = partial(_handle, self._action, arguments)
+        run_handler: RunHandler = partial(_handle, self._action, arguments)
         try:
             if self._action._wraps:
-                run = WrappedRun(partial(self._run_before, arguments), produce, self.of_bodies.task_name)
+                run = WrappedRun(partial(self._run_before, arguments), run_handler, self.of_bodies.task_name)
                 await run.prepare()
                 contexts = await hold_contexts(None)  # not for the exchange to give back: the way back needs them
-                if self._exchange is not None:
-                    self._exchange.at_end(
-                        partial(run.abandon, contexts, partial(log_error, self._app, self._action.name))
-                    )
-                return Running(run.produce, contexts, self._taken_place)
+                self._exchange.at_end(partial(run.abandon, contexts, partial(log_error, self._app, self._action.name)))
+                return Running(run.run_handler, contexts, self._taken_place.give_back)
             await self._run_before(arguments, _nothing)
-            return Running(produce, await hold_contexts(self._exchange), self._taken_place)
+            return Running(run_handler, await hold_contexts(self._exchange), self._taken_place.give_back)
         except BaseException:
             if self._place is not None:
                 self._place.give_back()
@@ -123,11 +121,10 @@ class _Call:
         """
         key = self._settings.client_key
         client = key(self._request, ctx) if key is remote_address else None
-        self._place = self.of_bodies.room.enter(client)
+        self._place = self._settings.room_of(self._action).enter(client)
         if self._place is None:
             raise too_many_streams()
-        if self._exchange is not None:
-            self._exchange.at_end(self._place.give_back)  # should the stream never be opened
+        self._exchange.at_end(self._place.give_back)  # should the stream never be opened
 
     def _count_place(self, ctx: dict[str, Any]) -> None:
         if self._settings.client_key is not remote_address:
@@ -157,7 +154,7 @@ class _Call:
             if not self._action.takes_input:
                 leave_unread(self._request, self._exchange)
             else:
-                limits = self.of_bodies.room.limits
+                limits = self.of_bodies.limits
                 raw = await read_input(self._request, self._route, limits)
                 validate = self._action._schema.bounded(raw.value, raw.size_bytes, bounds_of(limits))
                 if raw.size_bytes > IN_LOOP_BYTES:
@@ -172,7 +169,7 @@ class _Call:
 
         await run_before(self._action._guards, arguments, read_and_go_on)
 
-    async def refusal(self, error: Exception) -> Failed:
+    async def refusal(self, error: Exception) -> ErrorEnding:
         """Return why the stream does not open.
 
         Raises:
@@ -180,7 +177,7 @@ class _Call:
             TypeError: *error* is a fault of the program.
         """
         if is_disconnect(error):
-            return self.of_bodies.failed("error", internal_error())  # which nobody will read
+            return self.of_bodies.ending(Event.FAILED, internal_error())  # which nobody will read
         sole = sole_error(error)
         if isinstance(sole, TypeError) or response_in(error) is not None:
             raise sole from None if sole is error else error
@@ -190,11 +187,11 @@ class _Call:
             fields = ((tuple(field.split(".")), text) for field, texts in answer.field_errors.items() for text in texts)
             answer = InvalidInput(by_field(fields))
         await log_error(self._app, self._action.name, error)
-        return self.of_bodies.failed("rejected" if isinstance(answer, RejectedError) else "error", answer)
+        return self.of_bodies.ending(Event.REFUSED if isinstance(answer, RejectedError) else Event.FAILED, answer)
 
-    def reply(self, reply: Running | Failed) -> Response:
+    def reply(self, reply: Running | ErrorEnding) -> Response:
         """Make the response that carries the stream, or its refusal."""
-        if self._exchange is None:
+        if not self._exchange.has_middleware:
             _warn_once_unguarded(self._app)
         return _response(StreamBody(self._app, self.of_bodies, self._exchange, reply))
 

@@ -59,7 +59,7 @@ async def read_input(request: Request, route: dict[str, Any], limits: Limits) ->
         InvalidInput: It has too many values or levels, or there are route variables and a body that is no object.
     """
     if request.method in ("GET", "HEAD"):
-        leave_unread(request, None)
+        request.body = DroppedBody()  # type: ignore[assignment]  # a stand-in for Quart's own
         query = request.query_string
         if len(query) > limits.input_bytes:
             raise parse_error("Query string is too large")
@@ -130,7 +130,7 @@ async def _whole_body(request: Request, limit_bytes: int) -> bytes:
 def _check_unread(request: Request) -> None:
     """Raise ``RuntimeError`` if the body, of which nothing is there, was not empty."""
     exchange = exchange_of(request.scope)  # which has seen a body without a length, too
-    if request.content_length or (exchange is not None and exchange.received_bytes):
+    if request.content_length or exchange.received_bytes:
         raise RuntimeError(
             "the request's body was read before the action could read it, and not kept: a before_request function or a "
             "guard that reads it has to leave it there, as `await request.get_data()` does without `cache=False`"
@@ -178,11 +178,11 @@ async def _multipart(request: Request, encoding: str, limits: Limits) -> RawInpu
     return RawInput(_gathered(reader.fields), reader.size_bytes)
 
 
-def leave_unread(request: Request, exchange: Exchange | None) -> None:
+def leave_unread(request: Request, exchange: Exchange) -> None:
     """Leave the body to the handler, which may ask the request for it; nobody asks for that of a GET."""
     if request.method in ("GET", "HEAD"):
         request.body = DroppedBody()  # type: ignore[assignment]  # a stand-in for Quart's own
-    elif exchange is not None and not request.body._complete.is_set():
+    elif exchange.has_middleware and not request.body._complete.is_set():
         body = UnreadBody(request.body, request.max_content_length)
         request.body = body  # type: ignore[assignment]  # the same
         exchange.hold_body(body.wanted)

@@ -89,7 +89,7 @@ class WrappedRun:
     """One run of an action with guards or middleware that wrap, in a task of its own.
 
     It shares the ``contextvars.Context`` of the request's task. What it raises is raised there, by ``prepare`` as long
-    as there is no stream, and by ``produce``.
+    as there is no stream, and by ``run_handler``.
 
     Args:
         run: Runs all of it: the guards, the middleware, and within them what it is called with.
@@ -126,7 +126,7 @@ class WrappedRun:
             raise
         self._raise_failure()
 
-    async def produce(self, stream: Stream[Any]) -> object:
+    async def run_handler(self, stream: Stream[Any]) -> object:
         """Run the handler, and the way back out of what wraps it; return what the handler returned.
 
         Raises:

@@ -14,7 +14,7 @@ from .connection import Connection
 from .http1_writer import Writes
 from .progress import ENOUGH_BYTES, Progress
 from .scheduler import Heart, Look
-from .shutdown import Worker, worker_of
+from .shutdown import UNKNOWN_WORKER, UnknownWorker, Worker, worker_of
 
 SCOPE_KEY = "trio_streamact"
 
@@ -83,10 +83,15 @@ class Exchange:
     received_bytes: int = attrs.field(default=0, init=False)
     _at_end: list[Callable[[], None]] = attrs.field(factory=list, init=False)
 
+    @classmethod
+    def without_middleware(cls) -> Self:
+        """Return the exchange of a request that reached its app without our middleware: it only has heartbeats."""
+        return cls(_not_received, _not_sent, None)
+
     @property
-    def worker(self) -> Worker | None:
-        """The worker that serves this exchange, or None where it cannot be found."""
-        return None if self.connection is None else worker_of(self.connection.worker)
+    def worker(self) -> Worker | UnknownWorker:
+        """The worker that serves this exchange."""
+        return UNKNOWN_WORKER if self.connection is None else worker_of(self.connection.worker)
 
     @property
     def is_over(self) -> bool:
@@ -121,6 +126,20 @@ class Exchange:
         self._heartbeat_s, self._beat = heartbeat_s, beat
         if self._look is not None:
             self._heart.hurry(self._look, self._sent_at + min(heartbeat_s, self._stall_s))
+
+    def note_write(self) -> None:
+        """Note that the stream is not idle: a part of it is about to be written."""
+        self._sent_at = trio.current_time()
+
+    @property
+    def has_middleware(self) -> bool:
+        """Return True if our middleware serves the request, and ends the exchange."""
+        return self._send is not _not_sent
+
+    def end_stream(self) -> None:
+        """End the exchange of a stream that is over, if no middleware does."""
+        if not self.has_middleware:
+            self.leave()
 
     @property
     def has_started(self) -> bool:
@@ -384,8 +403,13 @@ def _is_event_stream(start: Message) -> bool:
     return b"text/event-stream" in types
 
 
-def exchange_of(scope: Any) -> Exchange | None:
-    """Return the exchange that *scope* belongs to; None where no guard stands around the app, and in a copied scope."""
+def exchange_of(scope: Any) -> Exchange:
+    """Return the exchange that *scope* belongs to; one without middleware if there is none, and for a copied scope."""
+    return exchange_in(scope) or Exchange.without_middleware()
+
+
+def exchange_in(scope: Any) -> Exchange | None:
+    """Return the exchange that our middleware has made for *scope*; None for a copied scope, too."""
     exchange: Exchange | None = (scope.get("extensions") or {}).get(SCOPE_KEY)
     return None if exchange is None or exchange.has_started else exchange
 
@@ -397,3 +421,11 @@ def is_copied(scope: Any) -> bool:
     """
     exchange: Exchange | None = (scope.get("extensions") or {}).get(SCOPE_KEY)
     return exchange is not None and exchange.has_started
+
+
+async def _not_received() -> Message:
+    raise RuntimeError("an exchange without middleware receives nothing")
+
+
+async def _not_sent(_: Message) -> None:
+    raise RuntimeError("an exchange without middleware sends nothing")

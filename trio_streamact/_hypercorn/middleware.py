@@ -18,7 +18,7 @@ from ..limits import Limits
 from .asgi import ASGIApp, Receive, Scope, Send
 from .connection import Connection
 from .disconnects import is_disconnect
-from .exchange import SCOPE_KEY, Exchange, exchange_of, is_copied
+from .exchange import SCOPE_KEY, Exchange, exchange_in, is_copied
 from .http1_writer import repair_http2
 from .patches import (
     access_log,
@@ -82,7 +82,7 @@ class ServingGuard:
             await self._lifespan(scope, receive, send)
             return
         app = self.app if (fault := fault_of(scope)) is None else Refusal(fault)
-        if scope["type"] != "http" or exchange_of(scope) is not None:  # a guard around us does all this
+        if scope["type"] != "http" or exchange_in(scope) is not None:  # a guard around us does all this
             await app(scope, receive, send)
         else:
             exchange = self._exchange(scope, receive, send)
@@ -163,9 +163,9 @@ class ServingGuard:
         parts = parts_of(error)
         if parts.failure is not None:
             await exchange.fail()
-        if parts.stop is None or exchange.worker is None:
+        if parts.stop is None:
             raise error
-        await exchange.worker.stop()
+        await exchange.worker.stop_for(error)
         if (rest := parts.cancelled or parts.failure) is not None:
             raise rest
 

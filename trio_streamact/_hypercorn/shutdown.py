@@ -50,6 +50,10 @@ class Worker:
         """Ask for a graceful shutdown."""
         await self._context.terminate.set()
 
+    async def stop_for(self, reason: BaseException) -> None:  # noqa: ARG002 - what an unknown worker raises
+        """Ask for a graceful shutdown, since an app has raised *reason*."""
+        await self.stop()
+
     def stop_soon(self) -> bool:
         """Ask for a graceful shutdown from any thread; return False if the worker's run of Trio is over."""
         try:
@@ -67,6 +71,25 @@ class Worker:
         for drain in tuple(self._open):
             drain()
 
+
+@final
+class UnknownWorker:
+    """Stands for a worker that cannot be found: under another server, and where no middleware of ours is."""
+
+    is_stopping = False
+
+    def join(self, drain: Drain) -> None:
+        """Never call *drain*: the shutdown is not known here."""
+
+    def leave(self, drain: Drain) -> None:
+        """There is nothing to forget."""
+
+    async def stop_for(self, reason: BaseException) -> None:
+        """Raise *reason*: the server may know what to do with it."""
+        raise reason
+
+
+UNKNOWN_WORKER = UnknownWorker()
 
 _serving: WeakSet[Worker] = WeakSet()
 """The workers of this process that have had a connection; a process may have a run of Trio in each of its threads."""

@@ -18,16 +18,17 @@ from quart.wrappers.response import ResponseBody
 from .._common.exception_groups import parts_of, sole_error
 from .._common.logs import SafeLogger
 from .._hypercorn import Exchange, Heart, Look, is_disconnect
-from .._protocol.encoding import HEARTBEAT, Dialect, encode_done, encode_error
+from .._protocol.encoding import Dialect, encode_done, encode_error
 from ..errors import ActionError, expected_error, shutdown_error, stream_error, timeout_error
-from .buffer import FrameChannel, StreamIsClosed
-from .capacity import Place, Room
+from ..limits import Limits
+from .buffer import StreamIsClosed
 from .contexts import Contexts
-from .signals import Outcome, StreamReport, run_inline, stream_ended, stream_opened
+from .lifecycle import Event, Lifecycle, State
+from .signals import StreamReport, run_inline, stream_ended, stream_opened
 from .stream import Stream
-from .writer import Outlet
+from .writer import PullWriter, PushWriter
 
-Produce = Callable[[Stream[Any]], Awaitable[object]]
+RunHandler = Callable[[Stream[Any]], Awaitable[object]]
 ErrorMapper = Callable[[BaseException], ActionError]
 
 ERROR_BYTES = 4 * 1024
@@ -37,20 +38,26 @@ LATE_S = 0.05
 """How long a handler that is cancelled may take before its stream ends without it, in seconds: work in a thread, or a
 shielded cleanup, can take any time."""
 
-REPORTING_S = 5.0
-"""How long error trackers and receivers of signals may hold up the end of a stream, in seconds."""
-
 PASSES = 4
 """How many passes of the scheduler a frame takes to the socket at most, over HTTP/2: its writer takes it, hypercorn's
 buffer does, hypercorn's task for writes does, and Trio runs what is ready in any order."""
 
+REPORTING_S = 5.0
+"""How long error trackers and receivers of signals may hold up the end of a stream, in seconds."""
+
 
 @final
 @attrs.frozen
-class Failed:
-    """An ending other than done, as it is sent. It holds no exception: that would hold the frames it was raised in."""
+class ErrorEnding:
+    """An ending with an error, encoded. It holds no exception, which would hold the frames in which it was raised.
 
-    outcome: Outcome
+    Attributes:
+        event: What it is for the stream's lifecycle.
+        code: The code of the error.
+        frame: The last frame.
+    """
+
+    event: Event
     code: str
     frame: bytes
 
@@ -62,13 +69,13 @@ class BodySettings:
 
     Args:
         action: The action's name.
-        room: The limits, and what is left of them.
+        limits: The limits of each stream.
         dialect: How endings are written.
         to_error: Converts an exception of the handler to the error that is sent to the client.
     """
 
     action: str
-    room: Room
+    limits: Limits
     dialect: Dialect
     to_error: ErrorMapper
     task_name: str = attrs.field(init=False)
@@ -77,94 +84,88 @@ class BodySettings:
     def _name_of_task(self) -> str:
         return f"action:{self.action}"
 
-    def failed(self, outcome: Outcome, error: ActionError) -> Failed:
+    def ending(self, event: Event, error: ActionError) -> ErrorEnding:
         """Encode *error* as the ending of a stream."""
         frame = encode_error(error, self.dialect)
-        if len(frame) > max(self.room.limits.chunk_bytes, ERROR_BYTES):
-            # What it is made of may be the client's own input, which would come back many times as large.
+        if len(frame) > max(self.limits.chunk_bytes, ERROR_BYTES):
+            # It may be made of the client's own input, which would come back many times as large.
             short = ActionError(error.code[:100], "The error is too large to be sent", error.status_code)
             frame = encode_error(short, self.dialect)
-        return Failed(outcome, error.code, frame)
+        return ErrorEnding(event, error.code, frame)
 
 
 @final
 @attrs.frozen
 class Running:
-    """A handler that is about to run, the contexts in which it does, and its place among the open streams."""
+    """A handler that is about to run.
 
-    produce: Produce
+    Args:
+        run_handler: Runs the handler with the stream that it is given.
+        contexts: The contexts of app and request in which it runs.
+        release: Gives the stream's place among the open streams back. It may be called more than once.
+    """
+
+    run_handler: RunHandler
     contexts: Contexts
-    place: Place
+    release: Callable[[], None]
 
 
 @final
 class StreamBody(ResponseBody):
-    """The body of one reply; however its block is left, its handler is over by then.
+    """The response body of one stream. When ``__aexit__`` returns, the handler has finished.
 
-    The handler runs in the task of whoever sends the response, or beside it, in a nursery that the body owns: a client
-    that leaves cancels that task, and so the handler. From the first byte on the body ends by ``StopAsyncIteration``
-    alone, since an exception that leaves it would leave an HTTP/2 client waiting for ever.
+    The handler runs in the task that sends the response, or concurrently in a nursery of the body: a client that leaves
+    cancels that task, and so the handler. From the first byte on the body ends by ``StopAsyncIteration`` alone, since
+    an exception that leaves it would keep an HTTP/2 client waiting forever.
 
-    Beside: frames are the body's parts, each of which passes through whatever stands between here and the server.
-    Where nothing does, and the connection is one of HTTP/1.1, an ``Outlet`` writes them all: the handler runs within
-    the request for the first part, and there is none.
-
+    The writer decides which. With a `PullWriter`, frames are the parts of the body, and the handler runs in the
+    nursery. With a `PushWriter`, the handler runs within the request for the first part, and there is no part.
     """
 
     def __init__(
         self,
         app: Quart,
         settings: BodySettings,
-        exchange: Exchange | None,
-        reply: Running | Failed,
+        exchange: Exchange,
+        reply: Running | ErrorEnding,
     ) -> None:
         self._app = app
         self._settings = settings
         self._exchange = exchange
-        self._worker = None if exchange is None else exchange.worker
-        self._limits = settings.room.limits
-        self._channel = FrameChannel(self._limits)
-        self._refusal = reply if isinstance(reply, Failed) else None
-        self._place: Place | None = None
+        self._worker = exchange.worker
+        self._refusal = reply if isinstance(reply, ErrorEnding) else None
+        self._release: Callable[[], None] = _nothing
         if isinstance(reply, Running):
-            self._running, self._place = reply, reply.place
+            self._running, self._release = reply, reply.release
         self._handling = trio.CancelScope()
-        self._is_draining = self._is_cut = False
-        self._outcome: Outcome = "done"
-        self._code: str | None = None
-        self._exhausted = self._last_taken = False
-        self._chunks = self._bytes = 0
+        self._lifecycle = Lifecycle()
         self._opened_at = 0.0
-        self._first_chunk_s: float | None = None
-        self._had_first_turn = self._is_beat_due = False
-        if exchange is not None:
-            exchange.expect_stream(self._limits.stall_s)
         self._response: weakref.ref[Response] | None = None
-        self._outlet: Outlet | None = None
-        self._late: tuple[Heart, Look] | None = None
+        self._writer: PullWriter | PushWriter
+        self._overdue: tuple[Heart, Look] | None = None
         self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
+        exchange.expect_stream(settings.limits.stall_s)
 
     def belongs_to(self, response: Response) -> None:
-        """Say which response this is made for."""
+        """Note the response whose body this is."""
         self._response = weakref.ref(response)
 
-    def _is_sent_as_it_is(self) -> bool:
-        """Whether the response still has this body; else one that wraps this wants to see each part."""
+    def _is_own_body(self) -> bool:
+        """Return True if the response still has this body; else another body wraps it, and wants to see each part."""
         response = None if self._response is None else self._response()
         return response is not None and response.response is self
 
     async def __aenter__(self) -> AsyncIterator[bytes]:
         self._opened_at = trio.current_time()
-        if self._exchange is not None:
-            self._exchange.carry_stream(self._limits.heartbeat_s, self._beat)
-        if self._refusal is None and self._worker is not None and self._worker.is_stopping:
-            self._refusal = self._settings.failed("shutdown", shutdown_error())
-        if self._worker is not None:
-            self._worker.join(self._drain)
-        if self._exchange is not None and self._exchange.is_straight and self._is_sent_as_it_is():
+        exchange, limits = self._exchange, self._settings.limits
+        if self._refusal is None and self._worker.is_stopping:
+            self._refusal = self._settings.ending(Event.STOPPED, shutdown_error())
+        self._worker.join(self._drain)
+        if exchange.is_straight and self._is_own_body():
             trio.lowlevel.current_task().name = self._settings.task_name
-            self._outlet = Outlet(self._channel, self._exchange, self)
+            self._writer = PushWriter(limits, exchange, self._handling)
         else:
+            self._writer = PullWriter(limits, exchange)
             self._nursery = trio.open_nursery()
             self._tasks = await self._nursery.__aenter__()
             self._tasks.start_soon(self._run_to_the_end, name=self._settings.task_name)
@@ -172,6 +173,7 @@ class StreamBody(ResponseBody):
             # be reset in the handler, and Quart lets a context be popped in no other. Trio runs one task at a time.
             (task,) = self._tasks.child_tasks
             task.context = trio.lowlevel.current_task().context
+        exchange.carry_stream(limits.heartbeat_s, self._writer.beat)
         # Nothing may await or raise from here on: the nursery would be left open.
         return self
 
@@ -181,20 +183,22 @@ class StreamBody(ResponseBody):
         try:
             if self._nursery is None:
                 return False
-            if not self._exhausted:
-                self._tasks.cancel_scope.cancel()  # the writer has left: the handler ends too
-            elif self._handling.cancel_called and self._exchange is not None and self._is_sent_as_it_is():
+            if not self._writer.is_delivered:
+                self._tasks.cancel_scope.cancel()  # the client has left: the handler ends too
+            elif self._handling.cancel_called and self._is_own_body():
                 await self._exchange.finish()  # the handler may be late: its client need not wait
             return await self._nursery.__aexit__(exc_type, exc, tb)
         finally:
-            self._outlet = None  # which holds us
-            if self._late is not None:
-                heart, look = self._late
+            if self._overdue is not None:
+                heart, look = self._overdue
                 heart.leave(look)
-            if self._worker is not None:
-                self._worker.leave(self._drain)
-            if self._place is not None:
-                self._place.give_back()
+            self._worker.leave(self._drain)
+            self._release()
+            self._exchange.end_stream()
+            if self._writer.is_delivered:
+                self._lifecycle.move(Event.WRITTEN)
+            else:
+                self._lifecycle.move(Event.STALLED if self._exchange.stalled else Event.DISCONNECTED)
             if stream_ended.has_receivers_for(self._app):
                 await self._announce(stream_ended, report=self._report())
 
@@ -203,125 +207,68 @@ class StreamBody(ResponseBody):
 
     @trio.lowlevel.enable_ki_protection  # as in `Exchange.send`
     async def __anext__(self) -> bytes:
-        """Give all the frames that wait, as one write; wait for one if there is none."""
-        if self._outlet is not None and self._channel.is_open:
-            self._outlet.open()
-            try:
-                await self._run_to_the_end()
-            finally:
-                self._outlet.close()
-            await self._outlet.finish()
-            raise StopAsyncIteration
-        channel = self._channel
-        channel.written()  # asked for more, so the server has taken it
-        if self._last_taken:
-            self.all_written()
-            raise StopAsyncIteration
-        if not channel.is_readable and not await self._wait_readable():
-            self._bytes += len(HEARTBEAT)
-            return HEARTBEAT
-        frames = await channel.gather(self._limits.write_bytes)
-        if not frames:
-            # Closed without a last frame: the handler was cancelled, or is about to fail us, from outside.
-            await trio.sleep_forever()
-        self.frames_taken(frames)
-        return b"".join(frames)
-
-    def all_written(self) -> None:
-        """Note whether that was the last."""
-        # Not if the client had gone before: a server takes what is sent to nobody, too.
-        is_over = self._is_cut or (self._exchange is not None and self._exchange.is_over)
-        if self._last_taken and not is_over:
-            self._exhausted = True
-
-    def write_failed(self) -> None:
-        """Cancel the handler: nothing of it can reach the client any more."""
-        self._is_cut = True
-        self._handling.cancel()
-
-    async def _wait_readable(self) -> bool:
-        """Wait for a frame, or until the stream has been idle for so long that its client should hear that it lives."""
-        channel = self._channel
-        if self._exchange is None:
-            with trio.move_on_after(self._limits.heartbeat_s):
-                await channel.wait()
-            return channel.is_readable
-        if not self._had_first_turn:
-            self._had_first_turn = True
-            for _ in range(2):  # trio runs what is ready in any order
-                await trio.lowlevel.checkpoint()
-                if channel.is_readable:
-                    return True
-            await self._exchange.flush()  # the head: the handler takes its time
-        self._is_beat_due = False
-        while not (channel.is_readable or self._is_beat_due):
-            await channel.wait()
-        return channel.is_readable
-
-    def _beat(self) -> None:
-        if self._outlet is None:
-            self._is_beat_due = True
-            self._channel.wake()
-        elif self._channel.is_open:
-            self._outlet.beat()
-            self._bytes += len(HEARTBEAT)
+        """Return the frames of one write; wait for one if there is none."""
+        if isinstance(self._writer, PullWriter):
+            part = await self._writer.next_part()
+            if part is None:
+                raise StopAsyncIteration
+            return part
+        self._writer.start()
+        try:
+            await self._run_to_the_end()
+        finally:
+            self._writer.stop()
+        await self._writer.finish()
+        raise StopAsyncIteration
 
     def _drain(self) -> None:
-        """The server is shutting down: let the handler go on for as long as it may, and then cancel it."""
-        deadline = trio.current_time() + self._limits.drain_s
+        """The server is shutting down: let the handler go on for ``drain_s``, and then cancel it."""
+        deadline = trio.current_time() + self._settings.limits.drain_s
         if deadline < self._handling.deadline:
-            self._is_draining = True
+            self._lifecycle.move(Event.SHUTDOWN)
             self._stop_at(deadline)
 
     def _stop_at(self, deadline: float) -> None:
         """Cancel the handler at *deadline*, and end the stream soon after that even if the handler goes on."""
         self._handling.deadline = deadline
-        if self._late is None:
+        if self._overdue is None:
             heart = Heart.beating()
-            self._late = heart, heart.join(self, deadline + LATE_S)
+            self._overdue = heart, heart.join(self, deadline + LATE_S)
         else:
-            heart, look = self._late
+            heart, look = self._overdue
             heart.hurry(look, deadline + LATE_S)
 
     async def look(self, now: float) -> float:
         """End the stream if its handler is late; return when to look again."""
         if now < (at := self._handling.deadline + LATE_S):
             return at
-        if self._outlet is not None:
-            self._outlet.ends_response = True
-        self._end_cut_short()
+        if isinstance(self._writer, PushWriter):
+            self._writer.ends_response = True
+        self._end_overdue()
         return math.inf
-
-    def frames_taken(self, frames: list[bytes]) -> None:
-        """Count *frames*, which are about to be written."""
-        self._last_taken = self._channel.ends_with(frames)
-        chunks = len(frames) - self._last_taken
-        if chunks and self._first_chunk_s is None:
-            self._first_chunk_s = trio.current_time() - self._opened_at
-        self._chunks += chunks
-        self._bytes += sum(map(len, frames))
 
     @trio.lowlevel.disable_ki_protection  # whose task this may be, see `__anext__`
     async def _run_to_the_end(self) -> None:
-        with self._channel:
+        with self._writer as writer:
             try:
                 if stream_opened.has_receivers_for(self._app):
                     await self._announce(stream_opened, action=self._settings.action)
-                if self._refusal is None:
+                if self._refusal is not None:
+                    self._end(self._refusal)
+                else:
                     async with self._running.contexts:
                         await self._run()
-                        if self._outlet is not None:
-                            await self._outlet.finish()  # the client need not wait for teardown functions
-                else:
-                    self._end(self._refusal)
+                        if isinstance(writer, PushWriter):
+                            await writer.finish()  # the client need not wait for teardown functions
             except Exception as error:
-                # Not the handler's, which `_run` has told by now: a teardown function of the app's failed.
+                # Not the handler's, which `_run` has reported already: a teardown function of the app's failed.
                 await self._fail(error)
 
     async def _run(self) -> None:
-        """Run the handler and end the stream as it ended; in the contexts of the request."""
-        if self._limits.lifetime_s is not None:
-            lifetime_over = trio.current_time() + self._limits.lifetime_s
+        """Run the handler in the contexts of the request, and end the stream as the handler ended."""
+        lifetime_s = self._settings.limits.lifetime_s
+        if lifetime_s is not None:
+            lifetime_over = trio.current_time() + lifetime_s
             if lifetime_over < self._handling.deadline:
                 self._stop_at(lifetime_over)
         try:
@@ -334,40 +281,40 @@ class StreamBody(ResponseBody):
                     )
         except BaseException as error:
             if self._handling.cancel_called:
-                self._end_cut_short()
+                self._end_overdue()
             await self._end_failed(error)
         else:
             if self._handling.cancelled_caught:
-                self._end_cut_short()
+                self._end_overdue()
             else:
-                self._channel.end(encode_done(self._settings.dialect))
+                self._end_done()
 
     def _handle(self) -> Awaitable[object]:
-        produce = self._running.produce
-        del self._running  # with all that the handler does not want
-        return produce(Stream(self._channel, encode_done(self._settings.dialect)))
+        run_handler = self._running.run_handler
+        del self._running  # with all that the handler does not need
+        return run_handler(Stream(self._writer, self._end_done))
 
-    def _end_cut_short(self) -> None:
-        if self._is_draining:
-            self._end(self._settings.failed("shutdown", shutdown_error()))
-        else:
-            self._end(self._settings.failed("timeout", timeout_error()))
+    def _end_done(self) -> None:
+        if self._lifecycle.move(Event.RETURNED):
+            self._writer.end(encode_done(self._settings.dialect))
+
+    def _end_overdue(self) -> None:
+        is_draining = self._lifecycle.state is State.DRAINING
+        self._end(self._settings.ending(Event.OVERDUE, shutdown_error() if is_draining else timeout_error()))
 
     async def _end_failed(self, error: BaseException) -> None:
-        """End the stream with whatever left the handler: errors, someone's wish to stop the server, a cancellation."""
+        """End the stream with whatever left the handler: errors, a request to stop the server, a cancellation."""
         parts = parts_of(error)
         if parts.cancelled is not None and trio.current_effective_deadline() != -math.inf:
-            await self._fail(error)  # nobody cancels us: the handler has kept a Cancelled of its own, and raised it
+            await self._fail(error)  # the task is not cancelled: the handler has kept an old Cancelled, and raised it
             return
         if parts.failure is not None:
-            # Also beside a cancellation, where nobody can be told: the log is the last to hear of it.
+            # Also next to a cancellation, where no client is left to read it: then the log alone has it.
             await self._fail(parts.failure)
         if parts.stop is not None:
-            # Raised in a request, hypercorn would log it and live on.
-            self._end(self._settings.failed("shutdown", shutdown_error()))
-            if self._worker is None:
-                raise parts.stop
-            await self._worker.stop()
+            # Raised in a request, hypercorn would log it and go on.
+            self._end(self._settings.ending(Event.STOPPED, shutdown_error()))
+            await self._worker.stop_for(parts.stop)
         if parts.cancelled is not None:
             cancelled = parts.cancelled
             try:
@@ -380,33 +327,31 @@ class StreamBody(ResponseBody):
         if self._handling.cancel_called and isinstance(sole_error(error), StreamIsClosed):
             return  # a late handler that has found its stream ended without it, as it is meant to
         if is_disconnect(error):
-            self._end(self._settings.failed("error", stream_error()))  # which nobody will read
+            self._end(self._settings.ending(Event.FAILED, stream_error()))  # which no client will read
             return
-        self._end(self._settings.failed("error", self._settings.to_error(error)))
+        self._end(self._settings.ending(Event.FAILED, self._settings.to_error(error)))
         for _ in range(PASSES):  # the ending leaves first, whatever the log does
             await trio.lowlevel.cancel_shielded_checkpoint()
         await log_error(self._app, self._settings.action, error)
 
-    def _end(self, ending: Failed) -> None:
-        """Tell the client how the stream failed, unless it was told an ending before."""
-        if self._channel.end(ending.frame):
-            self._outcome = ending.outcome
-            self._code = ending.code
+    def _end(self, ending: ErrorEnding) -> None:
+        """Send *ending*, unless the stream has an ending already."""
+        if self._lifecycle.move(ending.event, ending.code):
+            self._writer.end(ending.frame)
 
     def _report(self) -> StreamReport:
+        lifecycle, writer = self._lifecycle, self._writer
+        assert lifecycle.outcome is not None  # noqa: S101 - it has ended
         return StreamReport(
             action=self._settings.action,
-            outcome=self._outcome if self._exhausted else self._lost_as(),
-            code=self._code if self._exhausted else None,
-            chunks=self._chunks,
-            bytes=self._bytes,
+            outcome=lifecycle.outcome,
+            code=lifecycle.code,
+            chunks=writer.chunks,
+            bytes=writer.written_bytes,
             duration_s=trio.current_time() - self._opened_at,
-            first_chunk_s=self._first_chunk_s,
-            waited_s=self._channel.waited_s,
+            first_chunk_s=None if writer.first_chunk_at is None else writer.first_chunk_at - self._opened_at,
+            waited_s=writer.waited_s,
         )
-
-    def _lost_as(self) -> Outcome:
-        return "stalled" if self._exchange is not None and self._exchange.stalled else "disconnected"
 
     async def _announce(self, signal: NamedSignal, **about: object) -> None:
         """Send *signal*; a receiver that fails is logged and breaks nothing."""
@@ -415,6 +360,10 @@ class StreamBody(ResponseBody):
                 await signal.send_async(self._app, _sync_wrapper=run_inline, **about)
         except Exception:
             SafeLogger(self._app.logger).exception("A receiver of %s failed", signal.name)
+
+
+def _nothing() -> None:
+    """What a refused stream has to give back."""
 
 
 async def log_error(app: Quart, action: str, error: BaseException) -> None:

@@ -1,8 +1,16 @@
-"""The short way from a stream to the kernel: a frame is written in the very step in which it is sent."""
+"""The two ways from a stream's frames to the server: pulled by the response, or pushed by the sender.
+
+A `PullWriter` joins frames to the parts of a response body, which the server asks for one by one; whatever stands
+between the app and the server sees each part. A `PushWriter` writes to the socket in the step of the sender, where
+nothing stands between.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol, final
+import math
+from enum import Enum
+from types import TracebackType
+from typing import Self, final
 
 import attrs
 import trio
@@ -10,150 +18,378 @@ import trio
 from .._common.logs import log
 from .._hypercorn import Exchange
 from .._protocol.encoding import HEARTBEAT
-from .buffer import GATHER_S, FrameChannel, Gathering
+from ..limits import Limits
+from .buffer import FrameBuffer
 
-FIRST_TURNS = 2
-"""How many turns of all others the head of a response waits for the first frame."""
+BATCH_WINDOW_S = 0.001
+"""How long one write collects the frames of senders that are faster than the writes, in seconds."""
 
-MOST_IN_A_ROW = 16
-"""How many frames are written for a sender before others run, should it never wait for anything else."""
+HEAD_WAIT_PASSES = 2
+"""For how many scheduler passes the head of a response waits for the first frame, to leave in one write with it. Two,
+since Trio runs the tasks that are ready in any order."""
+
+MAX_SYNC_WRITES = 16
+"""After how many writes in its own step a sender yields to other tasks, should it never wait for anything else."""
 
 
-class Sender(Protocol):
-    """Who hears how an outlet gets on."""
+class _Progress(Enum):
+    """How far the last frame has come."""
 
-    def frames_taken(self, frames: list[bytes]) -> None:
-        """*frames* are about to be written."""
+    NOT_TAKEN = "not taken"
+    TAKEN = "taken"
+    DELIVERED = "delivered"
 
-    def all_written(self) -> None:
-        """The kernel has taken all that was begun, and the last frame may have been in it."""
 
-    def write_failed(self) -> None:
-        """A write has failed as none should."""
+@attrs.define(eq=False)
+class FrameWriter:
+    """Owns the frames of one stream from ``send`` to the server, and counts what it writes.
+
+    Attributes:
+        limits: The limits of the stream.
+        exchange: Where the frames are written.
+        buffer: The frames that are not yet written.
+        chunks: Chunks handed to the server.
+        written_bytes: Bytes handed to the server, endings and heartbeats included.
+        first_chunk_at: When the first chunk was handed to the server, in Trio's time, or None.
+        waited_s: How long senders have waited for room, in seconds.
+        must_yield: Whether the sender is to yield to other tasks before it goes on.
+    """
+
+    limits: Limits
+    exchange: Exchange
+    buffer: FrameBuffer = attrs.field(init=False)
+    chunks: int = attrs.field(default=0, init=False)
+    written_bytes: int = attrs.field(default=0, init=False)
+    first_chunk_at: float | None = attrs.field(default=None, init=False)
+    waited_s: float = attrs.field(default=0.0, init=False)
+    must_yield: bool = attrs.field(default=False, init=False)
+    _last_frame: _Progress = attrs.field(default=_Progress.NOT_TAKEN, init=False)
+    _put_at: float = attrs.field(default=math.inf, init=False)  # of the newest frame in the buffer, or never
+    # trio.current_time() asks it through two more calls: a tenth of what a chunk costs.
+    _clock: trio.abc.Clock = attrs.field(factory=trio.lowlevel.current_clock, init=False)
+
+    @buffer.default
+    def _new_buffer(self) -> FrameBuffer:
+        return FrameBuffer(self.limits)
+
+    @property
+    def is_delivered(self) -> bool:
+        """Return True if the server has taken the last frame while the client was still there."""
+        return self._last_frame is _Progress.DELIVERED
+
+    # Plain `with`, never `async with`: an `aclose()` is a checkpoint, where a Cancelled replaces the error in flight.
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take no more frames. Those that were added are still written."""
+        self.buffer.close()
+
+    def put_nowait(self, frame: bytes) -> bool:
+        """Add *frame*, and return True; return False if there is no room."""
+        buffer = self.buffer
+        if not buffer.put_nowait(frame):
+            return False
+        if len(buffer) == 1:
+            self._frame_added()
+        now = self._clock.current_time()
+        if now - self._put_at >= BATCH_WINDOW_S:
+            self.must_yield = True
+        self._put_at = now
+        return True
+
+    async def put(self, frame: bytes) -> None:
+        """Wait until there is room, and add *frame*.
+
+        Raises:
+            StreamIsClosed: The stream was closed before there was room.
+        """
+        began = trio.current_time()
+        try:
+            await self.buffer.put(frame)
+        finally:
+            self.waited_s += trio.current_time() - began
+        if len(self.buffer):
+            self._put_at = self._clock.current_time()
+
+    async def yield_to_others(self) -> None:
+        """Yield as ``must_yield`` asks. This cannot be cancelled, since the frame is added already."""
+        self.must_yield, put_at = False, self._put_at
+        for _ in range(2):  # Trio runs the tasks that are ready in any order
+            await trio.lowlevel.cancel_shielded_checkpoint()
+        if self._put_at == math.inf:
+            self._put_at = put_at  # the frame was taken only because the sender has yielded
+
+    def end(self, last: bytes) -> None:
+        """Add the *last* frame, and take no more."""
+        if self.buffer.end(last):
+            self._frame_added()
+
+    def _take(self, most_bytes: int, at_least: int = 1) -> list[bytes]:
+        self._put_at = math.inf
+        return self.buffer.take(most_bytes, at_least)
+
+    def _count(self, frames: list[bytes]) -> bytes:
+        """Count *frames*, which are about to be written, and return them joined."""
+        chunks = len(frames)
+        if self.buffer.ends_with(frames):
+            self._last_frame, chunks = _Progress.TAKEN, chunks - 1
+        if chunks and self.first_chunk_at is None:
+            self.first_chunk_at = trio.current_time()
+        self.chunks += chunks
+        joined = frames[0] if len(frames) == 1 else b"".join(frames)
+        self.written_bytes += len(joined)
+        return joined
+
+    def _note_delivery(self) -> None:
+        """Note that the server has taken what was written."""
+        # A server takes what is sent to a client that has left, too.
+        if self._last_frame is _Progress.TAKEN and not self.exchange.is_over:
+            self._last_frame = _Progress.DELIVERED
+
+    def _frame_added(self) -> None:
+        """React to a frame in a buffer that was empty, or to the last frame."""
+        raise NotImplementedError
+
+    def beat(self) -> None:
+        """Write a heartbeat. The exchange calls this when the stream has been idle for ``heartbeat_s``."""
+        raise NotImplementedError
 
 
 @final
 @attrs.define(eq=False)
-class Outlet:
-    """Writes the frames of one stream, with no task of its own.
+class Batch:
+    """Collects the frames of one write: those in the buffer, and for a moment more of senders that waited for room.
 
-    A frame that comes alone is written at once, before its sender goes on. Those that follow within ``GATHER_S`` leave
-    together, when all that is ready has had its turn; so does what waited for the kernel.
-
-    Args:
-        channel: The frames.
-        exchange: Where they are written to.
-        sender: Who hears of it.
+    Such senders are faster than the writes, and a large write costs little more than a small one. A frame that comes
+    alone is not delayed.
     """
 
-    _channel: FrameChannel
-    _exchange: Exchange
-    _sender: Sender
-    ends_response: bool = attrs.field(default=False, init=False)
-    """Whether the end of the response leaves with the last frame, although the handler is not over."""
-    _first_turns: int = attrs.field(default=FIRST_TURNS, init=False)
-    _is_begun: bool = attrs.field(default=False, init=False)
-    _wrote_at: float = attrs.field(default=0.0, init=False)
-    _in_a_row: int = attrs.field(default=0, init=False)
-    _has_turn: bool = attrs.field(default=False, init=False)
-    _flushed: trio.Event | None = attrs.field(default=None, init=False)
-    _gathering: Gathering | None = attrs.field(default=None, init=False)
+    _writer: FrameWriter
+    _most_bytes: int
+    frames: list[bytes] = attrs.field(factory=list, init=False)
+    _until: float | None = attrs.field(default=None, init=False)
+    _missed: int = attrs.field(default=0, init=False)
 
-    def open(self) -> None:
-        """Begin with the head, which leaves even if no frame comes."""
-        self._channel.on_readable = self._on_readable
-        self._ask_for_turn()
+    def goes_on(self) -> bool:
+        """Take the frames that are there. Return True if this is to be called again in the next scheduler pass."""
+        writer, buffer = self._writer, self._writer.buffer
+        if self._until is None:
+            if not buffer.has_blocked_senders:
+                self.frames = writer._take(self._most_bytes)
+                return False
+            self._until = trio.current_time() + BATCH_WINDOW_S
+        more = writer._take(self._most_bytes, at_least=not self.frames)
+        self._most_bytes -= sum(map(len, more))
+        self.frames += more
+        self._missed = 0 if more else self._missed + 1
+        # Trio runs the tasks that are ready in any order: a sender that got room may be a pass late, but not two.
+        return self._missed < 2 and buffer.is_open and not len(buffer) and trio.current_time() < self._until
+
+
+@final
+@attrs.define(eq=False)
+class PullWriter(FrameWriter):
+    """Joins frames to the parts of a response body, which the server asks for one by one."""
+
+    _reader: trio.lowlevel.Task | None = attrs.field(default=None, init=False)
+    _had_first_pass: bool = attrs.field(default=False, init=False)
+    _is_beat_due: bool = attrs.field(default=False, init=False)
+
+    async def next_part(self) -> bytes | None:
+        """Wait for the frames of the next write, or for a heartbeat; return None after the last frame."""
+        if self._last_frame is not _Progress.NOT_TAKEN:  # the server asks for more, so it has taken the last frame
+            self._note_delivery()
+            return None
+        if not self.buffer.is_readable and not await self._wait_readable():
+            self.written_bytes += len(HEARTBEAT)
+            self.exchange.note_write()
+            return HEARTBEAT
+        batch = Batch(self, self.limits.write_bytes)
+        while batch.goes_on():
+            await trio.lowlevel.checkpoint()
+        if not batch.frames:
+            # Closed without a last frame: the handler was cancelled, or is about to fail the response, from outside.
+            await trio.sleep_forever()
+        self.exchange.note_write()
+        return self._count(batch.frames)
 
     def close(self) -> None:
+        """Take no more frames. Those that were added are still parts of the body."""
+        self.buffer.close()
+        self._wake_reader()
+
+    def beat(self) -> None:
+        """Return a heartbeat as the next part."""
+        self._is_beat_due = True
+        self._wake_reader()
+
+    def _frame_added(self) -> None:
+        self._wake_reader()
+
+    def _wake_reader(self) -> None:
+        if self._reader is not None:
+            trio.lowlevel.reschedule(self._reader)
+            self._reader = None
+
+    async def _wait_readable(self) -> bool:
+        """Wait for a frame, and return True; return False when a heartbeat is due instead."""
+        buffer = self.buffer
+        if not self._had_first_pass:
+            self._had_first_pass = True
+            for _ in range(HEAD_WAIT_PASSES):
+                await trio.lowlevel.checkpoint()
+                if buffer.is_readable:
+                    return True
+            await self.exchange.flush()  # the head: the handler takes its time
+        self._is_beat_due = False
+        while not (buffer.is_readable or self._is_beat_due):
+            self._reader = trio.lowlevel.current_task()
+            await trio.lowlevel.wait_task_rescheduled(self._stop_waiting)
+        return buffer.is_readable
+
+    def _stop_waiting(self, _: object) -> trio.lowlevel.Abort:
+        self._reader = None
+        return trio.lowlevel.Abort.SUCCEEDED
+
+
+class _Pushing(Enum):
+    """What a `PushWriter` does with the next frame."""
+
+    STOPPED = "stopped"
+    """Nothing: it has not begun, or ``finish`` writes what is left."""
+    IDLE = "idle"
+    """It writes the frame at once."""
+    SCHEDULED = "scheduled"
+    """The frame leaves in the next scheduler pass."""
+    FAILED = "failed"
+    """Nothing: a write raised an unexpected exception."""
+
+
+@final
+@attrs.define(eq=False)
+class PushWriter(FrameWriter):
+    """Writes frames to the socket in the step of their sender; it has no task of its own.
+
+    A frame that comes alone is written before its sender goes on. Those that follow within ``BATCH_WINDOW_S`` leave
+    together, in the next scheduler pass; so does what waited for the kernel.
+
+    Args:
+        on_failure: Is cancelled when a write raises an unexpected exception: the client can be sent nothing any more.
+    """
+
+    _on_failure: trio.CancelScope
+    ends_response: bool = attrs.field(default=False, init=False)
+    """Whether the end of the response leaves with the last frame, although the handler is not over."""
+    _state: _Pushing = attrs.field(default=_Pushing.STOPPED, init=False)
+    _head_passes: int | None = attrs.field(default=HEAD_WAIT_PASSES, init=False)
+    _wrote_at: float = attrs.field(default=0.0, init=False)
+    _in_a_row: int = attrs.field(default=0, init=False)
+    _flushed: trio.Event | None = attrs.field(default=None, init=False)
+    _batch: Batch | None = attrs.field(default=None, init=False)
+
+    def start(self) -> None:
+        """Begin with the head, which leaves even if no frame comes."""
+        self._state = _Pushing.IDLE
+        self._schedule()
+
+    def stop(self) -> None:
         """Begin no more writes."""
-        self._channel.on_readable = None
-        if self._gathering is not None:
-            self._channel.put_back(self._gathering.frames)
-            self._gathering = None
+        if self._state is not _Pushing.FAILED:
+            self._state = _Pushing.STOPPED
+        if self._batch is not None:
+            self.buffer.put_back(self._batch.frames)
+            self._batch = None
 
     @trio.lowlevel.enable_ki_protection
     async def finish(self) -> None:
-        """Write all that is left, and the end of the response with it."""
-        self.close()
+        """Write all frames that are left, and the end of the response with the last one."""
+        self.stop()
         if self._flushed is not None:
             await self._flushed.wait()
-        channel = self._channel
+        if self._state is _Pushing.FAILED:
+            return
         try:
-            while channel.has_frames:
-                frames = channel.take(channel.limits.write_bytes)
-                self._sender.frames_taken(frames)
-                body, ends = b"".join(frames), channel.ends_with(frames)
-                if not self._exchange.write_nowait(body, trio.current_time(), ends):
-                    await self._exchange.flush()
-                channel.written()
+            while len(self.buffer):
+                frames = self._take(self.limits.write_bytes)
+                if not self.exchange.write_nowait(
+                    self._count(frames), trio.current_time(), self.buffer.ends_with(frames)
+                ):
+                    await self.exchange.flush()
         except Exception:
-            self._give_up()
+            self._fail()
         else:
-            self._sender.all_written()
+            self._note_delivery()
 
     def beat(self) -> None:
-        """Show the client that the stream lives."""
-        self._write(HEARTBEAT, trio.current_time())
+        """Write a heartbeat, if the stream is open."""
+        if self.buffer.is_open:
+            self.written_bytes += len(HEARTBEAT)
+            self._write(HEARTBEAT, trio.current_time())
 
-    @trio.lowlevel.enable_ki_protection  # in the midst of this a Ctrl-C would lose a frame, or write it twice
-    def _on_readable(self) -> None:
-        if self._has_turn or self._flushed is not None:
+    @trio.lowlevel.enable_ki_protection  # in the middle of this a Ctrl-C would lose a frame, or write it twice
+    def _frame_added(self) -> None:
+        if self._state is not _Pushing.IDLE or self._flushed is not None:
             return
-        channel, now = self._channel, trio.current_time()
-        if channel.is_open and now - self._wrote_at >= GATHER_S:
+        now = self._clock.current_time()
+        if self.buffer.is_open and now - self._wrote_at >= BATCH_WINDOW_S:
             self._in_a_row += 1
-            if self._in_a_row == MOST_IN_A_ROW:
-                self._in_a_row, channel.owes_turn = 0, True
-            self._write_frames(channel.take(channel.limits.write_bytes), now)
+            if self._in_a_row == MAX_SYNC_WRITES:
+                self._in_a_row, self.must_yield = 0, True
+            self._write_frames(self._take(self.limits.write_bytes), now)
         else:
-            self._ask_for_turn()
+            self._schedule()
 
-    def _ask_for_turn(self) -> None:
-        self._has_turn = True
-        self._exchange.next_turn(self._take_turn)
+    def _schedule(self) -> None:
+        if self._state is _Pushing.IDLE:
+            self._state = _Pushing.SCHEDULED
+            self.exchange.next_turn(self._write_scheduled)
 
-    def _take_turn(self) -> None:
-        self._has_turn = False
-        channel = self._channel
-        if channel.on_readable is None:
+    def _write_scheduled(self) -> None:
+        if self._state is not _Pushing.SCHEDULED:
             return
-        if self._gathering is None and channel.has_frames:
-            self._gathering = Gathering(channel, channel.limits.write_bytes)
-        if self._gathering is not None:
-            if self._gathering.goes_on():
-                self._ask_for_turn()
+        self._state = _Pushing.IDLE
+        if self._batch is None and len(self.buffer):
+            self._batch = Batch(self, self.limits.write_bytes)
+        if self._batch is not None:
+            if self._batch.goes_on():
+                self._schedule()
             else:
-                frames, self._gathering = self._gathering.frames, None
+                frames, self._batch = self._batch.frames, None
                 self._write_frames(frames, trio.current_time())
-        elif self._first_turns:
-            self._first_turns -= 1
-            self._ask_for_turn()
-        elif not self._is_begun:
+        elif self._head_passes:
+            self._head_passes -= 1
+            self._schedule()
+        elif self._head_passes is not None:
             self._write(b"", trio.current_time())  # the head: the handler takes its time
 
     def _write_frames(self, frames: list[bytes], now: float) -> None:
-        self._sender.frames_taken(frames)
-        self._write(b"".join(frames), now, self.ends_response and self._channel.ends_with(frames))
+        self._write(self._count(frames), now, self.ends_response and self.buffer.ends_with(frames))
 
     def _write(self, body: bytes, now: float, ends: bool = False) -> None:
-        self._is_begun = True
+        self._head_passes = None
         self._wrote_at = now
         try:
-            is_written = self._exchange.write_nowait(body, now, ends)
+            is_written = self.exchange.write_nowait(body, now, ends)
         except Exception:
-            self._give_up()  # and raise nothing: in a sender's step the handler would get it, and might catch it
+            self._fail()  # and raise nothing: in a sender's step the handler would get it, and might catch it
             return
         if is_written:
             self._on_flushed()
         else:
             self._flushed = trio.Event()
-            self._exchange.beside(self._flush)
+            self.exchange.beside(self._flush)
 
     async def _flush(self) -> None:
         try:
-            await self._exchange.flush()
+            await self.exchange.flush()
         except Exception:
-            self._give_up()
+            self._fail()
         else:
             self._on_flushed()
 
@@ -161,17 +397,17 @@ class Outlet:
         if self._flushed is not None:
             self._flushed.set()
             self._flushed = None
-        self._channel.written()
-        if not self._channel.is_open:
-            self._sender.all_written()
-        if self._channel.has_frames:
-            self._ask_for_turn()
+        if not self.buffer.is_open:
+            self._note_delivery()
+        if len(self.buffer):
+            self._schedule()
 
-    def _give_up(self) -> None:
-        """Write no more: frames may be lost, and what the client has had must not look whole."""
+    def _fail(self) -> None:
+        """Write no more: frames may be lost, and what the client has read must not look like a whole stream."""
         log.exception("Writing a stream failed")
-        self._channel.drop()
-        self._exchange.abort()
+        self._state = _Pushing.FAILED
+        self.buffer.drop()
+        self.exchange.abort()
         if self._flushed is not None:
             self._flushed.set()
-        self._sender.write_failed()
+        self._on_failure.cancel()

@@ -27,6 +27,8 @@ from .versions import can_repair
 
 EXTENSION = "trio_streamact.http_stream"
 
+_HOUSE = __package__.rpartition(".")[0]  # where repairs are defined
+
 Reference = Callable[[], HTTPStream | None]
 
 _reference: ContextVar[Reference | None] = ContextVar("trio_streamact.http_stream")
@@ -84,7 +86,7 @@ def is_plain_method(method: object, owner: object, module: str) -> bool:
     if type(method) is not MethodType or method.__self__ is not owner:
         return False
     defined_in: str = getattr(method.__func__, "__globals__", {}).get("__name__", "")
-    return defined_in == module or defined_in.startswith(f"{__package__}.")
+    return defined_in == module or defined_in.startswith(f"{_HOUSE}.")
 
 
 def _marked(scope: Scope) -> HTTPStream | None:
