@@ -16,7 +16,7 @@ DONE = b"done"
 
 async def test_it_takes_as_many_frames_as_it_may() -> None:
     buffer = FrameBuffer(Limits(buffer_chunks=2))
-    assert [buffer.put_nowait(b"x") for _ in range(3)] == [True, True, False]
+    assert [buffer.put_nowait(b"x") for _ in range(3)] == [1, 2, 0]
 
 
 async def test_it_takes_as_many_bytes_as_it_may_and_one_frame_always() -> None:
@@ -24,7 +24,7 @@ async def test_it_takes_as_many_bytes_as_it_may_and_one_frame_always() -> None:
     assert buffer.put_nowait(b"x" * 100)
     assert not buffer.put_nowait(b"x")
     buffer.take(1)
-    assert [buffer.put_nowait(b"x" * 5) for _ in range(3)] == [True, True, False]
+    assert [buffer.put_nowait(b"x" * 5) for _ in range(3)] == [1, 2, 0]
 
 
 async def test_take_returns_all_frames_up_to_its_bound_and_at_least_one() -> None:

@@ -54,17 +54,20 @@ class FrameBuffer:
         """Return True if senders wait for room."""
         return bool(self._senders)
 
-    def put_nowait(self, frame: bytes) -> bool:
-        """Add *frame*, and return True; return False if there is no room. An empty buffer has room for any frame."""
-        frames, size_bytes = self._frames, self._bytes + len(frame)
-        limits = self._limits
-        if frames and (
-            len(frames) >= limits.buffer_chunks or size_bytes > limits.buffer_bytes or self._senders  # first come
-        ):
-            return False
+    def put_nowait(self, frame: bytes) -> int:
+        """Add *frame*, and return how many frames there are now; return 0 if there is no room.
+
+        An empty buffer has room for any frame. Senders that wait come first.
+        """
+        frames = self._frames
+        count, size_bytes = len(frames), self._bytes + len(frame)
+        if count:
+            limits = self._limits
+            if count >= limits.buffer_chunks or size_bytes > limits.buffer_bytes or self._senders:
+                return 0
         frames.append(frame)
         self._bytes = size_bytes
-        return True
+        return count + 1
 
     async def put(self, frame: bytes) -> None:
         """Wait until there is room, and add *frame*. A sender that is cancelled has added nothing.

@@ -92,10 +92,10 @@ class FrameWriter:
 
     def put_nowait(self, frame: bytes) -> bool:
         """Add *frame*, and return True; return False if there is no room."""
-        buffer = self.buffer
-        if not buffer.put_nowait(frame):
-            return False
-        if len(buffer) == 1:
+        count = self.buffer.put_nowait(frame)
+        if count <= 1:
+            if not count:
+                return False
             self._frame_added()
         now = self._clock.current_time()
         if now - self._put_at >= BATCH_WINDOW_S:
