@@ -31,7 +31,7 @@ ORDER = (
 
 ORDER_WITHIN = {
     "_common": ("versions", "logs", "exception_groups"),
-    "_protocol": ("encoding", "decoding", "messages"),
+    "_protocol": ("decoding", "plain_values", "json", "encoding", "messages"),
     "_inputs": ("declared", "costs", "texts", "messages", "foreign", "hooks", "strict", "schema"),
     "_stream": ("buffer", "signals", "lifecycle", "contexts", "writer", "stream", "body"),
     "_actions": (

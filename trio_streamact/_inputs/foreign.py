@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
-import orjson
-
+from .._protocol.json import encode_json
 from ..errors import InvalidInput
 from .declared import FieldTypes, Structure, named
 from .messages import MAX_ERRORS, REQUIRED, TOO_DEEP, TOO_MANY, by_field
@@ -99,10 +97,6 @@ def msgspec_fields(declared: Any) -> FieldTypes:
 
 def _bytes_of(raw: object) -> bytes:
     try:
-        return orjson.dumps(raw)
-    except TypeError:  # an integer beyond 64 bits out of a query, or more than 254 levels
-        pass
-    try:
-        return json.dumps(raw).encode()
-    except RecursionError:
+        return encode_json(raw)
+    except TypeError:  # of values out of JSON and texts, only for those that are nested too deeply
         raise InvalidInput(TOO_DEEP) from None

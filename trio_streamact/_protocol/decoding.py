@@ -18,6 +18,11 @@ _BOM = b"\xef\xbb\xbf"
 
 
 @final
+class MalformedFrameError(ValueError):
+    """An event is none that a stream action sends."""
+
+
+@final
 @attrs.frozen
 class OversizedEventError(ValueError):
     """An event is larger than we agreed to hold in memory."""

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import re
 import sys
 from typing import Any, final
 
 import attrs
-import orjson
 
 from ..errors import ActionError
-from .decoding import Event, as_text
+from .decoding import Event, MalformedFrameError
 from .encoding import DONE_KEY, ERROR_KEY
+from .json import read_json
 
 MAX_FLOAT = sys.float_info.max
 
@@ -29,11 +27,6 @@ class Chunk:
 @attrs.frozen
 class Done:
     """The stream is complete."""
-
-
-@final
-class MalformedFrameError(ValueError):
-    """An event is none that a stream action sends."""
 
 
 def read_frame(event: Event) -> Chunk | Done | ActionError:
@@ -88,50 +81,3 @@ def _are_field_errors(value: Any) -> bool:
         isinstance(messages, list) and all(isinstance(message, str) for message in messages)
         for messages in value.values()
     )
-
-
-# The data of an event to JSON values
-
-
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
-_NINETEEN_DIGITS = b"0" * 19
-_DIGITS_TO_ZEROS = bytes.maketrans(b"123456789", b"000000000")
-_SHORT_BYTES = 32
-
-
-def read_json(data: bytes) -> Any:
-    """Read *data* as Python's ``json`` does, to the last digit of any integer, but for NaN and infinities.
-
-    Raises:
-        MalformedFrameError: It is no JSON.
-    """
-    return _read_slowly(data) if may_hold_long_number(data) else read_json_of_short_numbers(data)
-
-
-def may_hold_long_number(data: bytes) -> bool:
-    """Whether so many digits stand together anywhere in *data* that they may need more than 64 bits."""
-    if len(data) < _SHORT_BYTES:
-        return _LONG_NUMBER.search(data) is not None
-    return _NINETEEN_DIGITS in data.translate(_DIGITS_TO_ZEROS)  # where there is much, ten times as fast
-
-
-def read_json_of_short_numbers(data: bytes) -> Any:
-    """As ``read_json``, for data of which it is known that they hold no long number."""
-    try:
-        return orjson.loads(data)  # which makes inexact floats of long integers
-    except orjson.JSONDecodeError:
-        return _read_slowly(data)  # it may be JSON all the same: lone surrogates, huge numbers, more than 1024 levels
-
-
-def _read_slowly(data: bytes) -> Any:
-    try:
-        return _decode_json(as_text(data))
-    except (ValueError, RecursionError) as error:
-        raise MalformedFrameError("the data of an event is no JSON") from error
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")  # Python reads NaN and Infinity, and nobody else does
-
-
-_decode_json = json.JSONDecoder(parse_constant=_refuse_constant).decode

@@ -11,7 +11,8 @@ import attrs
 from .._inputs import input_schema
 from .._protocol.decoding import EventDecoder, OversizedEventError
 from .._protocol.encoding import DONE_KEY, ERROR_KEY
-from .._protocol.messages import Done, ending_of, may_hold_long_number, read_json, read_json_of_short_numbers
+from .._protocol.json import may_hold_long_number, read_json, read_json_of_short_numbers
+from .._protocol.messages import Done, ending_of
 from ..errors import ActionError, InvalidInput
 from .errors import event_too_large, malformed_event
 

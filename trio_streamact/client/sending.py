@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import attrs
 
-from .._protocol.encoding import encode_json
+from .._protocol.json import encode_json
 from .errors import invalid_input
 
 _VARIABLE = re.compile(r"\{(\w+)\}")  # as OpenAPI writes it

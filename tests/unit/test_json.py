@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests import strategies
-from trio_streamact._protocol.messages import (
-    MalformedFrameError,
+from trio_streamact._protocol.decoding import MalformedFrameError
+from trio_streamact._protocol.json import (
     may_hold_long_number,
     read_json,
     read_json_of_short_numbers,
