@@ -33,7 +33,7 @@ ORDER_WITHIN = {
     "_common": ("versions", "logs", "exception_groups"),
     "_protocol": ("decoding", "plain_values", "json", "encoding", "messages"),
     "_inputs": ("declared", "costs", "texts", "messages", "foreign", "hooks", "strict", "schema"),
-    "_stream": ("buffer", "signals", "lifecycle", "contexts", "writer", "stream", "body"),
+    "_stream": ("error_mapping", "buffer", "signals", "lifecycle", "contexts", "writer", "stream", "body"),
     "_actions": (
         "signature",
         "multipart",

@@ -6,10 +6,9 @@ with known_versions():
     from ._actions.action import StreamAction
     from ._actions.definition import define_stream_action
     from ._actions.rate_limits import rate_limit
-    from ._protocol.encoding import OversizedChunkError
     from ._stream.signals import StreamReport, stream_ended, stream_opened
     from ._stream.stream import Stream
-    from .errors import ActionError, InvalidInput
+    from .errors import ActionError, InvalidInput, OversizedChunkError
     from .extension import StreamActions
     from .limits import Limits
 

@@ -10,17 +10,16 @@ from typing import Any
 import pytest
 
 from trio_streamact._common.exception_groups import sole_error
+from trio_streamact._stream.error_mapping import expected_error, to_action_error
 from trio_streamact.errors import (
     ROOT_FIELD,
     ActionError,
     InvalidInput,
-    expected_error,
     internal_error,
     parse_error,
     shutdown_error,
     stream_error,
     timeout_error,
-    to_action_error,
 )
 
 FALLBACK = stream_error()

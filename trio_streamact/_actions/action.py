@@ -13,7 +13,8 @@ from quart import Request
 from .._inputs import InputSchema
 from .._protocol.encoding import Dialect
 from .._stream.body import BodySettings
-from ..errors import ServerErrorHandler, stream_error, to_action_error
+from .._stream.error_mapping import to_action_error
+from ..errors import ServerErrorHandler, stream_error
 from ..limits import Limits
 from .capacity import Room
 from .signature import NamedCall

@@ -17,18 +17,10 @@ from .._hypercorn import exchange_of, is_disconnect
 from .._inputs import by_field
 from .._stream.body import ErrorEnding, RunHandler, Running, StreamBody, log_error
 from .._stream.contexts import hold_contexts
+from .._stream.error_mapping import response_in, to_action_error
 from .._stream.lifecycle import Event
 from .._stream.stream import Stream
-from ..errors import (
-    ActionError,
-    InvalidInput,
-    RejectedError,
-    http_version_error,
-    internal_error,
-    response_in,
-    to_action_error,
-    too_many_streams,
-)
+from ..errors import ActionError, InvalidInput, RejectedError, http_version_error, internal_error, too_many_streams
 from .action import SETTINGS, AppActions, AppSettings, StreamAction, remote_address
 from .capacity import Place
 from .csrf import refuse_cross_site

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import sys
 from enum import Enum
-from typing import Literal, final
+from typing import Literal
 
-import attrs
 import orjson
 
-from ..errors import ActionError
+from ..errors import ActionError, OversizedChunkError
 from .json import OPTIONS, encode_slowly
 from .plain_values import HOOK_ATTRIBUTE, hook_for, hooks, not_serializable, take_apart
 
@@ -28,18 +27,6 @@ HEARTBEAT = b":\n\n"
 """A comment, which every reader drops (9.2.6: "If the line starts with a U+003A COLON character (:)")."""
 
 _RESERVED = f"a chunk may not have the keys {DONE_KEY} and {ERROR_KEY}: they end streams"
-
-
-@final
-@attrs.frozen
-class OversizedChunkError(ValueError):
-    """A chunk, once encoded, is larger than we agreed to hold in memory."""
-
-    size_bytes: int
-    limit_bytes: int
-
-    def __str__(self) -> str:
-        return f"chunk of {self.size_bytes} bytes; the limit is {self.limit_bytes}"
 
 
 def encode_chunk(data: object, limit_bytes: int = sys.maxsize) -> bytes:

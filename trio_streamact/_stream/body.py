@@ -19,10 +19,11 @@ from .._common.exception_groups import parts_of, sole_error
 from .._common.logs import SafeLogger
 from .._hypercorn import Exchange, Heart, Look, is_disconnect
 from .._protocol.encoding import Dialect, encode_done, encode_error
-from ..errors import ActionError, expected_error, shutdown_error, stream_error, timeout_error
+from ..errors import ActionError, shutdown_error, stream_error, timeout_error
 from ..limits import Limits
 from .buffer import StreamIsClosed
 from .contexts import Contexts
+from .error_mapping import expected_error
 from .lifecycle import Event, Lifecycle, State
 from .signals import StreamReport, run_inline, stream_ended, stream_opened
 from .stream import Stream
