@@ -6,6 +6,7 @@ from itertools import product
 
 import pytest
 
+from docs import drawings
 from trio_streamact._stream.lifecycle import MOVES, Event, Lifecycle, State
 
 OPEN = (State.RUNNING, State.DRAINING)
@@ -83,3 +84,9 @@ def test_every_stream_that_is_not_over_can_be_lost() -> None:
     for state in set(State) - set(OVER):
         assert (state, Event.DISCONNECTED) in MOVES
         assert (state, Event.STALLED) in MOVES
+
+
+def test_the_drawings_in_the_docs_are_those_of_the_code() -> None:
+    page = drawings.PAGE.read_text()
+    assert page == drawings.drawn(page)
+    assert drawings.life() in page
