@@ -24,6 +24,8 @@ async def test_it_takes_as_many_bytes_as_it_may_and_one_frame_always() -> None:
     assert buffer.put_nowait(b"x" * 100)
     assert not buffer.put_nowait(b"x")
     buffer.take(1)
+    assert not buffer.put_nowait(b"x"), "what was taken is not written yet"
+    buffer.written()
     assert [buffer.put_nowait(b"x" * 5) for _ in range(3)] == [1, 2, 0]
 
 
@@ -85,8 +87,10 @@ async def test_a_sender_with_a_large_frame_is_not_overtaken(autojump_clock: trio
     async with trio.open_nursery() as nursery:
         await blocked(nursery, lambda: buffer.put(b"z" * 10), lambda: buffer.put(b"w"))
         assert buffer.take(8) == [b"x" * 8]
-        assert buffer.take(1) == [b"y"]
+        assert buffer.take(10) == [b"y"]
+        buffer.written()
         assert buffer.take(10) == [b"z" * 10]
+        buffer.written()
         assert buffer.take(10) == [b"w"]
 
 
@@ -106,6 +110,24 @@ async def test_a_sender_that_is_cancelled_has_added_nothing_and_holds_up_nobody(
         await trio.sleep(2)
         assert buffer.take(100) == [b"x", b"z"]
     assert not buffer.is_readable
+
+
+async def test_a_small_frame_need_not_wait_for_a_large_one_whose_sender_is_cancelled(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    buffer = FrameBuffer(Limits(buffer_bytes=10))
+    buffer.put_nowait(b"x" * 8)
+
+    async with trio.open_nursery() as nursery:
+
+        async def leave() -> None:
+            with trio.move_on_after(1):
+                await buffer.put(b"y" * 8)
+
+        await blocked(nursery, leave, lambda: buffer.put(b"z"))
+        await trio.sleep(2)
+        assert not buffer.has_blocked_senders
+    assert buffer.take(100) == [b"x" * 8, b"z"]
 
 
 async def test_a_sender_that_is_cancelled_when_its_frame_is_added_has_sent_it(

@@ -32,6 +32,7 @@ async def a_batch(writer: PullWriter, most_bytes: int) -> list[bytes]:
     batch = Batch(writer, most_bytes)
     while batch.goes_on():
         await trio.lowlevel.checkpoint()
+    writer.buffer.written()
     return batch.frames
 
 

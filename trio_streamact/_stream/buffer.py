@@ -24,8 +24,9 @@ class StreamIsClosed(trio.ClosedResourceError):
 class FrameBuffer:
     """Encoded frames, bounded in number and in bytes, and the senders that wait for room.
 
-    It differs from a Trio memory channel in what a stream needs: a bound in bytes, all frames taken at once, and a last
-    frame that always has room, so that the end of a stream never waits and no frame can follow it.
+    It differs from a Trio memory channel in what a stream needs: a bound in bytes, which counts what is being written
+    too; all frames taken at once; and a last frame that always has room, so that the end of a stream never waits and no
+    frame can follow it.
 
     It has no clock and calls nothing: the writer, which holds it, decides when frames are taken.
 
@@ -36,7 +37,8 @@ class FrameBuffer:
     _limits: Limits
     is_open: bool = attrs.field(default=True, init=False)
     _frames: list[bytes] = attrs.field(factory=list, init=False)
-    _bytes: int = attrs.field(default=0, init=False)
+    _bytes: int = attrs.field(default=0, init=False)  # of the frames, and of what is being written
+    _writing_bytes: int = attrs.field(default=0, init=False)
     _last: bytes | None = attrs.field(default=None, init=False)
     # In the order in which they came, each with its frame. One that is cancelled leaves from anywhere in constant time.
     _senders: OrderedDict[trio.lowlevel.Task, bytes] = attrs.field(factory=OrderedDict, init=False)
@@ -57,14 +59,12 @@ class FrameBuffer:
     def put_nowait(self, frame: bytes) -> int:
         """Add *frame*, and return how many frames there are now; return 0 if there is no room.
 
-        An empty buffer has room for any frame. Senders that wait come first.
+        A frame that is alone has room however large it is. Senders that wait come first.
         """
-        frames = self._frames
+        frames, limits = self._frames, self._limits
         count, size_bytes = len(frames), self._bytes + len(frame)
-        if count:
-            limits = self._limits
-            if count >= limits.buffer_chunks or size_bytes > limits.buffer_bytes or self._senders:
-                return 0
+        if (size_bytes > limits.buffer_bytes or count >= limits.buffer_chunks or self._senders) and self._bytes:
+            return 0
         frames.append(frame)
         self._bytes = size_bytes
         return count + 1
@@ -79,6 +79,7 @@ class FrameBuffer:
 
         def leave(_: object) -> trio.lowlevel.Abort:
             del self._senders[task]
+            self._admit_senders()  # those behind it may have smaller frames
             return trio.lowlevel.Abort.SUCCEEDED
 
         self._senders[task] = frame
@@ -87,28 +88,37 @@ class FrameBuffer:
     def take(self, most_bytes: int, at_least: int = 1) -> list[bytes]:
         """Remove and return the frames of one write: no more than *most_bytes* of them, or *at_least* so many.
 
-        Each sender that waits adds its frame as soon as there is room, so those frames may be among them.
+        Each sender that waits adds its frame as soon as there is room, so those frames may be among them. Until they
+        are ``written`` they count as bytes that the buffer holds.
         """
         taken: list[bytes] = []
         while self._frames:
-            if self._bytes <= most_bytes:
-                more, self._frames, self._bytes = self._frames, [], 0
+            more, size_bytes = self._frames, self._bytes - self._writing_bytes
+            if size_bytes <= most_bytes:
+                self._frames = []
             else:
-                sizes = list(accumulate(map(len, self._frames)))
+                sizes = list(accumulate(map(len, more)))
                 count = max(bisect_right(sizes, most_bytes), at_least - len(taken))
                 if not count:
                     break
-                more, self._frames = self._frames[:count], self._frames[count:]
-                self._bytes -= sizes[count - 1]
-            most_bytes -= sum(map(len, more))
+                more, self._frames, size_bytes = more[:count], more[count:], sizes[count - 1]
+            self._writing_bytes += size_bytes
+            most_bytes -= size_bytes
             taken = taken + more if taken else more
             self._admit_senders()
         return taken
 
+    def written(self) -> None:
+        """Free the room of all frames that were taken."""
+        self._bytes -= self._writing_bytes
+        self._writing_bytes = 0
+        if self._senders:
+            self._admit_senders()
+
     def put_back(self, frames: list[bytes]) -> None:
         """Add *frames*, which were taken and not written, before all others."""
         self._frames[:0] = frames
-        self._bytes += sum(map(len, frames))
+        self._writing_bytes -= sum(map(len, frames))
 
     def end(self, last: bytes) -> bool:
         """Add the *last* frame, whether or not there is room, and close. Return False if the buffer is closed."""
@@ -134,7 +144,7 @@ class FrameBuffer:
     def drop(self) -> None:
         """Close, and drop all frames."""
         self.close()
-        self._frames, self._bytes = [], 0
+        self._frames, self._bytes, self._writing_bytes = [], 0, 0
 
     def _admit_senders(self) -> None:
         senders = self._senders
@@ -149,6 +159,6 @@ class FrameBuffer:
 
     def _has_room_for(self, frame: bytes) -> bool:
         limits = self._limits
-        return not self._frames or (
+        return not self._bytes or (
             len(self._frames) < limits.buffer_chunks and self._bytes + len(frame) <= limits.buffer_bytes
         )

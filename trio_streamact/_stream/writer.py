@@ -203,7 +203,8 @@ class PullWriter(FrameWriter):
 
     async def next_part(self) -> bytes | None:
         """Wait for the frames of the next write, or for a heartbeat; return None after the last frame."""
-        if self._last_frame is not _Progress.NOT_TAKEN:  # the server asks for more, so it has taken the last frame
+        self.buffer.written()  # the server asks for more, so it has taken the part before
+        if self._last_frame is not _Progress.NOT_TAKEN:
             self._note_delivery()
             return None
         if not self.buffer.is_readable and not await self._wait_readable():
@@ -321,6 +322,7 @@ class PushWriter(FrameWriter):
                     self._count(frames), trio.current_time(), self.buffer.ends_with(frames)
                 ):
                     await self.exchange.flush()
+                self.buffer.written()
         except Exception:
             self._fail()
         else:
@@ -397,6 +399,7 @@ class PushWriter(FrameWriter):
         if self._flushed is not None:
             self._flushed.set()
             self._flushed = None
+        self.buffer.written()
         if not self.buffer.is_open:
             self._note_delivery()
         if len(self.buffer):
