@@ -33,8 +33,9 @@ def read_events(data: bytes) -> None:
 
 def read_a_frame(data: bytes) -> None:
     """The data of an event are read as Python's ``json`` reads them, or refused as such."""
-    from trio_streamact._protocol.decoding import Event, as_text
-    from trio_streamact._protocol.messages import MalformedFrameError, read_frame, read_json
+    from trio_streamact._protocol.decoding import Event, MalformedFrameError, as_text
+    from trio_streamact._protocol.json import read_json
+    from trio_streamact._protocol.messages import read_frame
 
     try:
         expected: Any = json.loads(as_text(data), parse_constant=int)  # which no constant is
