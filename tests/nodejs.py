@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import shutil
 import subprocess
+import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +35,20 @@ def node() -> str:
             subprocess.run([npm, "install", "--silent"], cwd=HERE, check=True, timeout=300)
             installed.write_bytes(wanted)
     return executable
+
+
+def pyright(*arguments: str, cwd: Path) -> dict[str, Any]:
+    """Run pyright in *cwd* with the packages of this Python, and return its report.
+
+    It is npm's own: PyPI's package of that name loads it when it is run.
+    """
+    command = [node(), str(MODULES / "pyright" / "index.js"), "--outputjson", *arguments]
+    # Where it verifies a package, it knows no other way to a Python: `--pythonpath` is for programs.
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=120)
+    assert done.stderr == ""
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
 
 
 def vue_module(package: str = "vue") -> Path:

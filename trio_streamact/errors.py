@@ -8,6 +8,8 @@ from typing import Any, final
 
 import attrs
 
+__all__ = ["ActionError", "FieldErrors", "InvalidInput", "ServerErrorHandler"]
+
 FieldErrors = Mapping[str, Iterable[str]]
 
 RETRY_AFTER_S = 5
@@ -49,7 +51,7 @@ class ActionError(Exception):
         self.code = code
         self.message = message
         self.status_code = status_code
-        self.field_errors = _copy_of(field_errors)
+        self.field_errors: dict[str, list[str]] = _copy_of(field_errors)
         self.retry_after_s = retry_after_s
         # Our copy: what was given may be an iterator, which is used up by now and which pickle would refuse.
         super().__init__(code, message, status_code, self.field_errors)

@@ -28,6 +28,8 @@ from ._protocol.encoding import Dialect
 from .errors import ServerErrorHandler
 from .limits import Limits
 
+__all__ = ["StreamActions"]
+
 EXTENSION = "trio_streamact"
 """The key of ``app.extensions`` below which the first extension of an app is."""
 

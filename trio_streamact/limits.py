@@ -7,6 +7,8 @@ from typing import Any, final
 
 import attrs
 
+__all__ = ["Limits"]
+
 
 def _positive_int(_: Limits, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool):

@@ -53,7 +53,7 @@ class StreamClient:
     def __init__(self, receive: trio.MemoryReceiveChannel[bytes]) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
-        self.body = b""
+        self.body: bytes = b""
         self._receive = receive
         # How large a chunk may be is the app's to say, and in a test the app is not a stranger.
         self._decoder = EventDecoder(max_event_bytes=sys.maxsize)
