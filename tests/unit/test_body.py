@@ -83,6 +83,49 @@ async def test_close_ends_the_stream_while_the_handler_goes_on(autojump_clock: t
     assert went_on
 
 
+async def test_a_stream_is_a_send_channel_whose_aclose_ends_it(autojump_clock: trio.testing.MockClock) -> None:
+    async def produce(channel: trio.abc.SendChannel[int]) -> None:
+        async with channel:
+            for number in range(3):
+                await channel.send(number)
+
+    async def handler(stream: Stream[Any]) -> None:
+        assert isinstance(stream, trio.abc.SendChannel)
+        await produce(stream)
+        assert stream.closed
+        await stream.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await stream.send(3)
+
+    assert await ending_of(handler) == ([0, 1, 2], None)
+
+
+async def test_a_block_of_a_stream_that_raises_does_not_look_whole(autojump_clock: trio.testing.MockClock) -> None:
+    async def fails(stream: Stream[Any]) -> None:
+        async with stream:
+            await stream.send(1)
+            raise ActionError("UPSTREAM", "no answer", 502)
+
+    async def goes_on(stream: Stream[Any]) -> None:
+        with pytest.raises(ValueError):
+            async with stream:
+                await stream.send(1)
+                raise ValueError
+        await stream.send(2)
+
+    async def is_cancelled(stream: Stream[Any]) -> None:
+        with trio.move_on_after(1):
+            async with stream:
+                await stream.send(1)
+                await trio.sleep_forever()
+        assert not stream.closed
+
+    chunks, error = await ending_of(fails)
+    assert (chunks, error and error["code"]) == ([1], "UPSTREAM")
+    assert await ending_of(goes_on) == ([1, 2], None)
+    assert await ending_of(is_cancelled) == ([1], None)
+
+
 async def test_an_error_after_close_is_logged_and_not_told(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:

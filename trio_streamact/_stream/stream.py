@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Generic, TypeVar, final
+from types import TracebackType
+from typing import TypeVar, final
 
 import trio
 
@@ -11,14 +12,18 @@ from .._protocol.encoding import encode_chunk
 from .buffer import StreamIsClosed
 from .writer import FrameWriter
 
-ChunkT = TypeVar("ChunkT")
+ChunkT = TypeVar("ChunkT", contravariant=True)
 
 
 @final
-class Stream(Generic[ChunkT]):
+class Stream(trio.abc.SendChannel[ChunkT]):
     """A stream of chunks to one client, as its handler holds it.
 
     Several tasks of a handler may send; each one's chunks arrive in the order in which it sent them.
+
+    It is a ``trio.abc.SendChannel``, so whatever sends to one can send to a client. ``async with stream:`` closes the
+    stream at the end of its block, but leaves it open when the block raises: the exception is how the stream fails,
+    unless the handler catches it.
     """
 
     __slots__ = ("_chunk_bytes", "_close", "_writer")
@@ -60,6 +65,21 @@ class Stream(Generic[ChunkT]):
         """
         self._close()
         await trio.lowlevel.checkpoint()
+
+    async def aclose(self) -> None:
+        """Close the stream: the same as ``close``, under the name that Trio gives it.
+
+        The client takes the stream for complete, so a ``finally`` is no place for it: ``async with`` is.
+        """
+        await self.close()
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        # Trio closes every other resource in either case. Here a close means success, and the client of a handler that
+        # fails would take what it has for the whole.
+        if exc_type is None:
+            await self.close()
 
     @property
     def closed(self) -> bool:

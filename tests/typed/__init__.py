@@ -1,0 +1,1 @@
+"""Programs of users, for the type checkers: nothing of it needs to run."""
