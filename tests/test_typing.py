@@ -43,7 +43,7 @@ def test_what_is_right_is_no_error(complaints: dict[str, list[tuple[int, str, st
 def test_each_mistake_is_an_error_in_its_line(complaints: dict[str, list[tuple[int, str, str]]]) -> None:
     lines = (PROGRAMS / "mistakes.py").read_text().splitlines()
     marked = {(number, mark[1]) for number, line in enumerate(lines, 1) if (mark := MARK.search(line))}
-    assert len(marked) == sum("type: ignore" in line for line in lines) > 4
+    assert len(marked) == sum("type: ignore" in line for line in lines) > 10
 
     found = complaints["mistakes.py"]
 

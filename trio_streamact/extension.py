@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Unpack, cast, final
+from typing import Any, ParamSpec, Protocol, Unpack, final, overload
 
 from quart_trio import QuartTrio
 
-from ._actions.action import SETTINGS, AppActions, AppSettings, ClientKey, Handler, remote_address
+from ._actions.action import SETTINGS, AppActions, AppSettings, ClientKey, remote_address
 from ._actions.capacity import Room
 from ._actions.csrf import allowed_origins
 from ._actions.definition import (
@@ -36,10 +36,20 @@ EXTENSION = "trio_streamact"
 ALL = f"{EXTENSION}.all"
 """The key of ``app.extensions`` below which all extensions of an app are, in the order in which they came."""
 
-Given = Handler | StreamActionView | Callable[..., Awaitable[Any]]
-"""A handler, a view of ``define_stream_action``, or what decorators have made of one."""
+P = ParamSpec("P")
 
-Registration = Callable[[Given], StreamActionView]
+
+class Registration(Protocol):
+    """A decorator that registers a handler, a view of ``define_stream_action``, or what decorators have made of one."""
+
+    @overload
+    def __call__(self, given: StreamActionView[P], /) -> StreamActionView[P]: ...
+
+    @overload
+    def __call__(self, given: Callable[P, Awaitable[None]], /) -> StreamActionView[P]: ...
+
+    @overload
+    def __call__(self, given: Callable[..., Awaitable[Any]], /) -> StreamActionView[...]: ...
 
 
 @final
@@ -88,7 +98,7 @@ class StreamActions:
         )
         self._sigterm = sigterm
         self._routes: list[Route] = []
-        self._views: list[StreamActionView] = []  # of each route
+        self._views: list[StreamActionView[...]] = []  # of each route
         self._apps: list[QuartTrio] = []
         if app is not None:
             self.init_app(app)
@@ -141,10 +151,10 @@ class StreamActions:
         if not on:
             raise ValueError("an action needs a method")
 
-        def register(given: Given) -> StreamActionView:
+        def register(given: Any) -> Any:  # for the types see Registration
             action = action_behind(given)
             if action is None:
-                given = define_stream_action(**options)(cast("Handler", given))
+                given = define_stream_action(**options)(given)
                 action = given.action
             elif options:
                 raise TypeError(f"give {', '.join(options)} to define_stream_action, not with its view")
@@ -197,7 +207,7 @@ class StreamActions:
             self._url_prefix + PATH, endpoint, client_view(lambda: routes_of(app, prefix=self._url_prefix))
         )
 
-    def _add(self, app: QuartTrio, route: Route, view: StreamActionView) -> None:
+    def _add(self, app: QuartTrio, route: Route, view: StreamActionView[...]) -> None:
         # The same action may stand at several paths, so its name alone is no endpoint.
         taken = f"streamact.{view.__name__}"
         endpoint, count = taken, 2

@@ -4,12 +4,19 @@
 
 from __future__ import annotations
 
-from typing import assert_type
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, assert_type
 
 import attrs
 import trio
+from quart import Request, Response
+from quart_trio import QuartTrio
 
-from trio_streamact import Stream
+from trio_streamact import ActionError, Stream, StreamActions, define_stream_action
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 @attrs.define
@@ -25,6 +32,14 @@ class Token:
 @attrs.define
 class Progress:
     percent: int
+
+
+def login_required(view: Callable[P, Awaitable[R]]) -> Callable[P, Awaitable[R]]:
+    @wraps(view)
+    async def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
+        return await view(*args, **kwargs)
+
+    return wrapper
 
 
 # Streams
@@ -49,3 +64,52 @@ async def mixed(stream: Stream[Token | Progress]) -> None:
     await stream.aclose()
     await stream.close()
     assert_type(stream.closed, bool)
+
+
+# Handlers and their views
+
+
+async def session(request: Request) -> AsyncIterator[Mapping[str, Any]]:
+    yield {"session": request.headers}
+
+
+async def only_for_users(ctx: dict[str, Any]) -> None:
+    if "user" not in ctx:
+        raise ActionError("UNAUTHORIZED", "Sign in first", 401)
+
+
+app = QuartTrio(__name__)
+actions = StreamActions(app)
+
+
+@define_stream_action
+async def ai_chat(input: Prompt, stream: Stream[Token]) -> None:
+    await stream.send(Token(input.prompt))
+
+
+@actions.post("/ai-chat", guards=[only_for_users], middleware=[session])
+async def registered(input: Prompt, stream: Stream[Token]) -> None:
+    await stream.send(Token(input.prompt))
+
+
+@define_stream_action(name="to-a-channel")
+async def to_a_channel(input: Prompt, stream: trio.abc.SendChannel[Token]) -> None:
+    await stream.send(Token(input.prompt))
+
+
+also = actions.get("/also")(ai_chat)
+wrapped = actions.route("/wrapped", methods=["PUT"])(login_required(ai_chat))
+by_quart = app.post("/by-quart/<int:id>")(login_required(ai_chat))
+app.add_url_rule("/by-rule", view_func=ai_chat)
+
+
+async def views_keep_the_types_of_their_handlers(stream: Stream[Token]) -> None:
+    for view in (ai_chat, registered, also):
+        await view.handler(input=Prompt("Hello"), stream=stream)
+        await view.handler(Prompt("Hello"), stream)
+    channel, _ = trio.open_memory_channel[Token](1)
+    await to_a_channel.handler(input=Prompt("Hello"), stream=channel)
+    assert_type(ai_chat.action.name, str)
+    assert_type(await ai_chat(id=3), Response)
+    assert_type(await wrapped(), Response)
+    assert_type(ai_chat.is_stream, bool)

@@ -7,6 +7,7 @@ from typing import Any
 
 import attrs
 import pytest
+import trio
 import trio.testing
 from quart import Response
 from quart_trio import QuartTrio
@@ -32,6 +33,37 @@ def test_an_action_knows_what_it_is() -> None:
     assert (action.limits, action.dialect) == (limits, "named")
     with pytest.raises(attrs.exceptions.FrozenInstanceError):
         action.name = "other"  # type: ignore[misc]
+
+
+async def test_a_view_has_the_handler_of_its_author_which_can_be_tested_by_itself() -> None:
+    async def ai_chat(input: Prompt, stream: trio.abc.SendChannel[Token]) -> None:
+        for word in input.prompt.split():
+            await stream.send(Token(word))
+
+    def decorate(view: Any) -> Any:
+        async def wrapper(**route: Any) -> Any:
+            return await view(**route)
+
+        wrapper.__wrapped__ = view  # type: ignore[attr-defined]  # and none of its attributes
+        return wrapper
+
+    class Author:
+        async def method(self, stream: Stream[Any]) -> None: ...
+
+    method, half = Author().method, partial(ai_chat, input=Prompt("a"))
+    view = define_stream_action(ai_chat)
+
+    assert view.handler is ai_chat
+    assert view.action.chunk is Token
+    assert StreamActions().post("/view")(view).handler is ai_chat
+    assert StreamActions().post("/handler")(ai_chat).handler is ai_chat
+    assert StreamActions().post("/wrapper")(decorate(view)).handler is ai_chat
+    assert define_stream_action(method).handler == method
+    assert define_stream_action(half).handler is half
+
+    send, receive = trio.open_memory_channel[Token](2)
+    await view.handler(input=Prompt("Hello you"), stream=send)
+    assert [receive.receive_nowait() for _ in range(2)] == [Token("Hello"), Token("you")]
 
 
 def test_types_that_are_local_to_a_function_are_found_behind_postponed_annotations() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import sys
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from types import FrameType, MappingProxyType
-from typing import Any, Protocol, TypedDict, Unpack, cast, overload
+from typing import Any, ParamSpec, Protocol, TypedDict, Unpack, cast, overload
+from uuid import UUID
 
 from quart import Response
 
@@ -21,15 +22,30 @@ from .capacity import Room
 from .dispatch import respond
 from .signature import GUARD_PARAMETERS, HANDLER_PARAMETERS, MIDDLEWARE_PARAMETERS, NamedCall, check_calls, name_of
 
+P = ParamSpec("P")
 
-class StreamActionView(Protocol):
-    """An ordinary Quart view that answers with a stream."""
+
+class StreamActionView(Protocol[P]):
+    """An ordinary Quart view that answers with a stream.
+
+    Quart calls it with the variables of the route; the handler's arguments come from the request. To call the handler
+    itself, in a unit test for instance, use ``handler``.
+
+    Attributes:
+        is_stream: True.
+        action: What is known of the action.
+    """
 
     is_stream: bool
     action: StreamAction
     __name__: str
 
-    async def __call__(self, **route: Any) -> Response: ...
+    @property
+    def handler(self) -> Callable[P, Awaitable[None]]:
+        """The handler, as its author wrote it."""
+
+    async def __call__(self, **route: str | float | UUID) -> Response:
+        """Answer the current request."""
 
 
 class ActionOptions(TypedDict, total=False):
@@ -46,13 +62,15 @@ class ActionOptions(TypedDict, total=False):
 
 
 @overload
-def define_stream_action(handler: Handler, /, **options: Unpack[ActionOptions]) -> StreamActionView: ...
+def define_stream_action(
+    handler: Callable[P, Awaitable[None]], /, **options: Unpack[ActionOptions]
+) -> StreamActionView[P]: ...
 
 
 @overload
 def define_stream_action(
     handler: None = None, /, **options: Unpack[ActionOptions]
-) -> Callable[[Handler], StreamActionView]: ...
+) -> Callable[[Callable[P, Awaitable[None]]], StreamActionView[P]]: ...
 
 
 def define_stream_action(
@@ -67,11 +85,11 @@ def define_stream_action(
     handle_server_error: ServerErrorHandler | None = None,
     limits: Limits | None = None,
     dialect: Dialect | None = None,
-) -> StreamActionView | Callable[[Handler], StreamActionView]:
+) -> StreamActionView[...] | Callable[[Handler], StreamActionView[...]]:
     """Make *handler* a streaming server action: an async function that is an ordinary Quart view.
 
-    Without a handler, this is a decorator. The view has ``is_stream = True`` and ``action``, a ``StreamAction``; what
-    other decorators have put on the handler stands on it too.
+    Without a handler, this is a decorator. The view has ``is_stream = True``, ``action``, a ``StreamAction``, and
+    ``handler``, which is *handler*; what other decorators have put on the handler stands on it too.
 
     Args:
         handler: An async function. Its parameters go by name: any of ``input``, ``request``, ``ctx``, ``metadata``,
@@ -181,17 +199,21 @@ def _action(handler: Handler, *, name: str | None, declared: Any, **options: Any
     )
 
 
-def _view(handler: Handler, action: StreamAction) -> StreamActionView:
+def _view(handler: Handler, action: StreamAction) -> StreamActionView[...]:
     async def view(**route: Any) -> Response:
         return await respond(action, route)
 
     view.__name__ = view.__qualname__ = _own_name(handler)
     view.__module__ = getattr(handler, "__module__", __name__)
     view.__doc__ = action.description
-    copy_marks(handler, view)
-    view.is_stream = True  # type: ignore[attr-defined]
-    view.action = action  # type: ignore[attr-defined]
-    return cast("StreamActionView", view)
+    return as_view(view, handler, action)
+
+
+def as_view(view: Callable[..., Awaitable[Response]], marked: object, action: StreamAction) -> StreamActionView[...]:
+    """Make *view* the view of *action*, with what decorators have put on *marked*."""
+    copy_marks(marked, view)
+    vars(view).update(is_stream=True, action=action, handler=action._handler.function)
+    return cast("StreamActionView[...]", view)
 
 
 def copy_marks(source: object, target: Callable[..., Any]) -> None:

@@ -6,12 +6,12 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, KeysView
 from functools import partial, update_wrapper
-from typing import Any, cast, final
+from typing import Any, final
 
 from quart import Quart, Response
 
 from .action import SETTINGS, AppActions, StreamAction
-from .definition import StreamActionView, copy_marks
+from .definition import StreamActionView, as_view
 from .routes import Route
 from .signature import name_of
 
@@ -30,7 +30,7 @@ def action_behind(given: Any) -> StreamAction | None:
     return None
 
 
-def served(given: Callable[..., Any], action: StreamAction, where: str) -> StreamActionView:
+def served(given: Callable[..., Any], action: StreamAction, where: str) -> StreamActionView[...]:
     """Make the view that is registered at *where*: it calls *given*, and is no one else's.
 
     Raises:
@@ -53,11 +53,9 @@ def served(given: Callable[..., Any], action: StreamAction, where: str) -> Strea
     view.__name__ = view.__qualname__ = name
     view.__module__ = getattr(target, "__module__", __name__)
     view.__doc__ = action.description
-    copy_marks(given, view)
-    view.is_stream = True  # type: ignore[attr-defined]
-    view.action = action  # type: ignore[attr-defined]
+    view_of_action = as_view(view, given, action)
     view.__dict__ = _Registered(view.__dict__, where)
-    return cast("StreamActionView", view)
+    return view_of_action
 
 
 @final
