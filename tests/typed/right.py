@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, assert_type
+from typing import Annotated, Any, ParamSpec, TypeVar, assert_type
 
 import attrs
 import trio
@@ -14,6 +14,13 @@ from quart import Request, Response
 from quart_trio import QuartTrio
 
 from trio_streamact import ActionError, Stream, StreamActions, define_stream_action
+from trio_streamact.client import (
+    ChunkStream,
+    StreamActionReference,
+    StreamActionRunner,
+    open_stream_action,
+    use_stream_action,
+)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -113,3 +120,59 @@ async def views_keep_the_types_of_their_handlers(stream: Stream[Token]) -> None:
     assert_type(await ai_chat(id=3), Response)
     assert_type(await wrapped(), Response)
     assert_type(ai_chat.is_stream, bool)
+
+
+# References and calls
+
+
+CHAT = StreamActionReference("/chat", input=Prompt, chunk=Token)
+EITHER = StreamActionReference("/either", "PUT", input=Prompt | None, chunk=Token | Progress)
+COUNT = StreamActionReference("/count", input=type(None), chunk=int)
+NUMBERED = StreamActionReference("/numbered", input=dict[str, int], chunk=Annotated[int, "no more than three"])
+ANYTHING = StreamActionReference("/anything")
+EXPLICIT = StreamActionReference[Prompt, Token | Progress]("/chat", input=Prompt, chunk=Token | Progress)
+OF_TEXT: StreamActionReference[Prompt, Any] = StreamActionReference("/chat", input=Prompt)
+assert_type(CHAT, StreamActionReference[Prompt, Token])
+assert_type(EITHER, StreamActionReference[Prompt | None, Token | Progress])
+assert_type(COUNT, StreamActionReference[None, int])
+assert_type(NUMBERED, StreamActionReference[dict[str, int], int])
+assert_type(ANYTHING, StreamActionReference[Any, Any])
+
+
+async def show(chunks: ChunkStream[Token | Progress]) -> None:
+    async for chunk in chunks:
+        assert_type(chunk, Token | Progress)
+
+
+async def inputs_are_those_of_the_reference() -> None:
+    async with (
+        open_stream_action(CHAT, Prompt("Hello"), timeout=1) as words,
+        open_stream_action(EITHER) as either,
+        open_stream_action(EITHER, Prompt("Hello")),
+        open_stream_action(COUNT) as numbers,
+        open_stream_action(NUMBERED, {"page": 1}),
+        open_stream_action(ANYTHING, {"whatever": 1}) as anything,
+        open_stream_action(ANYTHING),
+        open_stream_action(OF_TEXT, Prompt("Hello")),
+        open_stream_action("/chat", {"prompt": "Hello"}, chunk=Token | Progress, method="PUT") as by_address,
+    ):
+        assert_type(words, ChunkStream[Token])
+        assert_type(either, ChunkStream[Token | Progress])
+        assert_type(numbers, ChunkStream[int])
+        assert_type(anything, ChunkStream[Any])
+        assert_type(by_address, ChunkStream[Token | Progress])
+        await show(words)
+        async for word in words:
+            assert_type(word, Token)
+
+
+async def runs_take_the_input_of_the_reference() -> None:
+    chat = use_stream_action(CHAT)
+    assert_type(chat, StreamActionRunner[Prompt, Token])
+    await chat.execute(Prompt("Hello"))
+    await use_stream_action(EITHER).execute()
+    await use_stream_action(EITHER).execute(Prompt("Hello"))
+    await use_stream_action(COUNT).execute()
+    await use_stream_action(ANYTHING).execute()
+    await use_stream_action(ANYTHING).execute({"whatever": 1})
+    await use_stream_action("/chat", chunk=Token).execute(Prompt("Hello"))

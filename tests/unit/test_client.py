@@ -385,7 +385,7 @@ def runners_are_typed(http: httpx2.AsyncClient) -> None:
     assert_type(runner.data, Token | None)
     assert_type(use_stream_action("/x", chunk=Token, on_chunk=shown_later), StreamActionRunner[Any, Token])
     assert_type(use_stream_action("/x", method="GET"), StreamActionRunner[Any, Any])
-    assert_type(use_stream_action("/x", chunk=int | None, on_chunk=print), StreamActionRunner[Any, Any])
+    assert_type(use_stream_action("/x", chunk=int | None, on_chunk=print), StreamActionRunner[Any, int | None])
     use_stream_action(REFERENCE, on_chunk=str.upper)  # type: ignore[arg-type]  # a chunk is no text
     use_stream_action(REFERENCE, method="GET")  # type: ignore[call-overload]  # a reference has its own
 

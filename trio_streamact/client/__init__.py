@@ -2,7 +2,7 @@
 
 Iterate a stream, which is what a program wants:
 
-    ai_chat = StreamActionReference[Prompt, Token]("http://127.0.0.1:8000/api/_actions/ai-chat", chunk=Token)
+    ai_chat = StreamActionReference("http://127.0.0.1:8000/api/_actions/ai-chat", input=Prompt, chunk=Token)
 
     async with open_stream_action(ai_chat, Prompt("hi")) as words:
         async for word in words:

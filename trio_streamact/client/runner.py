@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar, Unpack, final, overload
 
 import trio
+from typing_extensions import TypeForm
 
 from .._codegen import StreamActionReference
 from .._common.logs import client_log
@@ -16,13 +17,14 @@ from .options import AddressOptions, CallOptions, Prepared, prepared
 from .stream import open_prepared
 
 Input = TypeVar("Input")
+Input_contra = TypeVar("Input_contra", contravariant=True)
 Chunk = TypeVar("Chunk")
 
 Status = Literal["idle", "streaming", "done", "error"]
 
 
 @final
-class StreamActionRunner(Generic[Input, Chunk]):
+class StreamActionRunner(Generic[Input_contra, Chunk]):
     """Runs an action, as often as it is asked to but once at a time, and holds what has come of it.
 
     Attributes:
@@ -49,7 +51,13 @@ class StreamActionRunner(Generic[Input, Chunk]):
         self.status: Status = "idle"
         self.error: ActionError | None = None
 
-    async def execute(self, input: Input | None = None) -> None:
+    @overload
+    async def execute(self: StreamActionRunner[None, Any], input: None = None) -> None: ...
+
+    @overload
+    async def execute(self, input: Input_contra) -> None: ...
+
+    async def execute(self, input: Input_contra | None = None) -> None:
         """Call the action with *input*, and return when the run is over, however it ended: see ``status``.
 
         A run in flight is aborted, and its ``execute`` returns. If this is cancelled, the run is stopped.
@@ -89,7 +97,7 @@ class StreamActionRunner(Generic[Input, Chunk]):
             self._run = None
             self.status = "done"
 
-    async def _outcome(self, run: trio.CancelScope, input: Input | None) -> ActionError | None:
+    async def _outcome(self, run: trio.CancelScope, input: object) -> ActionError | None:
         """Receive the whole stream, and give what it failed with."""
         task = trio.lowlevel.current_task()
         self._receiving.add(task)
@@ -108,7 +116,7 @@ class StreamActionRunner(Generic[Input, Chunk]):
             self._receiving.discard(task)
         return None
 
-    async def _receive(self, run: trio.CancelScope, input: Input | None) -> None:
+    async def _receive(self, run: trio.CancelScope, input: object) -> None:
         async with open_prepared(self._action, input) as stream:
             async for chunk in stream:
                 # Bytes that were on their way into this task when it was stopped arrive all the same.
@@ -145,7 +153,7 @@ def use_stream_action(
 def use_stream_action(
     action: str,
     *,
-    chunk: type[Chunk],
+    chunk: TypeForm[Chunk],
     on_chunk: Callable[[Chunk], object] | None = None,
     on_done: Callable[[list[Chunk]], object] | None = None,
     on_error: Callable[[ActionError], object] | None = None,

@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Generic, TypeVar, Unpack, final, overload
 
 import trio
+from typing_extensions import TypeForm
 
 from .._codegen import StreamActionReference
 from ..errors import ActionError
@@ -16,10 +17,11 @@ from .options import AddressOptions, CallOptions, Prepared, prepared
 
 Input = TypeVar("Input")
 Chunk = TypeVar("Chunk")
+Chunk_co = TypeVar("Chunk_co", covariant=True)
 
 
 @final
-class ChunkStream(Generic[Chunk]):
+class ChunkStream(Generic[Chunk_co]):
     """The chunks of an open stream, to be iterated.
 
     Nothing is read before it is asked for, so a slow reader slows the action down; but whoever reads another stream of
@@ -27,18 +29,18 @@ class ChunkStream(Generic[Chunk]):
     cancelled ends the stream, as leaving its block does.
     """
 
-    def __init__(self, body: Body, reader: ChunkReader[Chunk]) -> None:
+    def __init__(self, body: Body, reader: ChunkReader[Chunk_co]) -> None:
         self._body = body
         self._reader = reader
-        self._chunks: Iterator[Chunk] = iter(())
+        self._chunks: Iterator[Chunk_co] = iter(())
         self._failure: Exception | None = None
         self._is_left = False
 
-    def __aiter__(self) -> AsyncIterator[Chunk]:
+    def __aiter__(self) -> AsyncIterator[Chunk_co]:
         """Give the stream itself: it is read once."""
         return self
 
-    async def __anext__(self) -> Chunk:
+    async def __anext__(self) -> Chunk_co:
         """Wait for the next chunk.
 
         Raises:
@@ -65,7 +67,7 @@ class ChunkStream(Generic[Chunk]):
             raise ending
         raise StopAsyncIteration
 
-    async def _more(self) -> Iterator[Chunk]:
+    async def _more(self) -> Iterator[Chunk_co]:
         self._failure = trio.BusyResourceError("another task waits for the next chunk")
         try:
             part = await self._body.next_part()
@@ -94,13 +96,19 @@ def _left() -> trio.ClosedResourceError:
 
 @overload
 def open_stream_action(
-    action: StreamActionReference[Input, Chunk], input: Input | None = None, **options: Unpack[CallOptions]
+    action: StreamActionReference[None, Chunk], input: None = None, **options: Unpack[CallOptions]
 ) -> AbstractAsyncContextManager[ChunkStream[Chunk]]: ...
 
 
 @overload
 def open_stream_action(
-    action: str, input: object = None, *, chunk: type[Chunk], **options: Unpack[AddressOptions]
+    action: StreamActionReference[Input, Chunk], input: Input, **options: Unpack[CallOptions]
+) -> AbstractAsyncContextManager[ChunkStream[Chunk]]: ...
+
+
+@overload
+def open_stream_action(
+    action: str, input: object = None, *, chunk: TypeForm[Chunk], **options: Unpack[AddressOptions]
 ) -> AbstractAsyncContextManager[ChunkStream[Chunk]]: ...
 
 
@@ -123,7 +131,8 @@ def open_stream_action(
 
     Args:
         action: A URL, in which ``{name}`` stands for that member of the input, or a ``StreamActionReference``.
-        input: What the action takes; whatever a handler could send. None is an input left out.
+        input: What the action takes; whatever a handler could send. None is an input left out: for type checkers a
+            reference needs one, unless its type of input holds ``None`` or is ``Any``.
         http: Your own client, with its base URL, authentication, proxies and HTTP/2. Left out, there is one for this
             call. httpx2's ``ASGITransport`` gives a response only when it is complete.
         method: The HTTP method; a reference has its own.
