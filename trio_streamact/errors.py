@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import copyreg
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, final
+from typing import Any, NotRequired, TypedDict, final
 
 import attrs
 
-__all__ = ["ActionError", "FieldErrors", "InvalidInput", "ServerErrorHandler"]
+from ._common.versions import UnrepairedWarning
+
+__all__ = [
+    "ActionError",
+    "ErrorFields",
+    "FieldErrors",
+    "InvalidInput",
+    "OversizedChunkError",
+    "ServerErrorHandler",
+    "UnrepairedWarning",
+]
 
 FieldErrors = Mapping[str, Iterable[str]]
+"""Messages by the dotted path of the input field that they are about."""
 
 RETRY_AFTER_S = 5
 """When a client that found no room may come back, in seconds."""
@@ -105,7 +116,15 @@ class OversizedChunkError(ValueError):
         return f"chunk of {self.size_bytes} bytes; the limit is {self.limit_bytes}"
 
 
-ServerErrorHandler = Callable[[Exception], ActionError | Mapping[str, Any] | None]
+class ErrorFields(TypedDict):
+    """What ``handle_server_error`` may return in place of an ``ActionError``; the status is 500 if it is left out."""
+
+    code: str
+    message: str
+    status_code: NotRequired[int]
+
+
+ServerErrorHandler = Callable[[Exception], ActionError | ErrorFields | None]
 """Converts an exception that is not meant for the client to what the client receives; it may raise an ``ActionError``.
 
 None, or another exception, is the generic message."""

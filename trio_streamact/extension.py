@@ -1,4 +1,8 @@
-"""The Quart extension: registers actions, holds an app's defaults, and puts in place what long streams need."""
+"""The Quart extension: registers actions, holds an app's defaults, and puts in place what long streams need.
+
+Next to ``StreamActions`` stand the names that the annotations of a program may need: what handlers, guards, middleware,
+options and receivers of signals are.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from typing import Any, ParamSpec, Protocol, Unpack, final, overload
 
 from quart_trio import QuartTrio
 
-from ._actions.action import SETTINGS, AppActions, AppSettings, ClientKey, remote_address
+from ._actions.action import SETTINGS, AppActions, AppSettings, ClientKey, Guard, Handler, Middleware, remote_address
 from ._actions.capacity import Room
 from ._actions.csrf import allowed_origins
 from ._actions.definition import (
@@ -25,10 +29,25 @@ from ._codegen.assets import PATH, client_view
 from ._codegen.cli import commands
 from ._hypercorn import ServingGuard
 from ._protocol.encoding import Dialect
+from ._stream.signals import StreamEndedReceiver, StreamEndedSignal, StreamOpenedReceiver, StreamOpenedSignal
 from .errors import ServerErrorHandler
 from .limits import Limits
 
-__all__ = ["StreamActions"]
+__all__ = [
+    "ActionOptions",
+    "ClientKey",
+    "Dialect",
+    "Guard",
+    "Handler",
+    "Middleware",
+    "Registration",
+    "StreamActionView",
+    "StreamActions",
+    "StreamEndedReceiver",
+    "StreamEndedSignal",
+    "StreamOpenedReceiver",
+    "StreamOpenedSignal",
+]
 
 EXTENSION = "trio_streamact"
 """The key of ``app.extensions`` below which the first extension of an app is."""

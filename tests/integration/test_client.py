@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import gzip
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import date
 from typing import Any
@@ -715,7 +715,7 @@ async def test_http2_over_tls_is_left_in_the_same_way(certificate: tuple[str, st
 # Holding the state
 
 
-def stated(runner: StreamActionRunner[Any, Any]) -> tuple[str, list[Any], Any, str | None]:
+def stated(runner: StreamActionRunner[Any, Any]) -> tuple[str, Sequence[Any], Any, str | None]:
     return runner.status, runner.chunks, runner.data, None if runner.error is None else runner.error.code
 
 

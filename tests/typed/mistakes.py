@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from typing import Any
+
 import trio
+from quart_trio import QuartTrio
 
 from tests.typed.right import (
     CHAT,
@@ -13,12 +17,15 @@ from tests.typed.right import (
     Token,
     actions,
     ai_chat,
+    note_ended,
+    note_opened,
     produce,
     registered,
     send_words,
 )
-from trio_streamact import Stream, define_stream_action
+from trio_streamact import Stream, StreamActions, define_stream_action, stream_ended, stream_opened
 from trio_streamact.client import ChunkStream, StreamActionReference, open_stream_action, use_stream_action
+from trio_streamact.errors import ErrorFields
 
 
 async def streams_take_what_they_say(words: Stream[Token], numbers: Stream[int]) -> None:
@@ -79,3 +86,51 @@ async def chunks_are_those_of_the_reference(either: ChunkStream[Token | Progress
     words: ChunkStream[Token] = either  # type: ignore[assignment]  # reportAssignmentType
     async for word in words:
         assert word.percent  # type: ignore[attr-defined]  # reportAttributeAccessIssue
+
+
+async def what_a_runner_holds_is_its_own() -> None:
+    runner = use_stream_action(CHAT)
+    runner.chunks.append(Token("mine"))  # type: ignore[attr-defined]  # reportAttributeAccessIssue
+    runner.status = "done"  # type: ignore[misc]  # reportAttributeAccessIssue
+    runner.chunks = []  # type: ignore[misc]  # reportAttributeAccessIssue
+    runner.error = None  # type: ignore[misc]  # reportAttributeAccessIssue
+
+
+def misspelt_code(error: Exception) -> ErrorFields:
+    return {"cod": "UPSTREAM", "message": "No answer"}  # type: ignore[typeddict-item]  # reportReturnType
+
+
+def any_mapping(error: Exception) -> dict[str, str]:
+    return {}
+
+
+def no_exception() -> None: ...
+
+
+def returns_text(ctx: dict[str, Any]) -> str:
+    return ""
+
+
+async def returns_text_later(ctx: dict[str, Any]) -> str:
+    return ""
+
+
+async def yields_text() -> AsyncIterator[str]:
+    yield ""
+
+
+define_stream_action(handle_server_error=any_mapping)  # type: ignore[arg-type]  # reportArgumentType
+StreamActions(handle_server_error=no_exception)  # type: ignore[arg-type]  # reportArgumentType
+StreamActions(client_key=no_exception)  # type: ignore[arg-type]  # reportArgumentType
+define_stream_action(guards=[returns_text])  # type: ignore[list-item]  # reportArgumentType
+define_stream_action(guards=[returns_text_later])  # type: ignore[list-item]  # reportArgumentType
+actions.get("/text", middleware=[yields_text])  # type: ignore[list-item]  # reportArgumentType
+actions.get("/text", dialect="loud")  # type: ignore[arg-type]  # reportArgumentType
+
+
+def note_text(app: QuartTrio, report: str) -> None: ...
+
+
+stream_ended.connect(note_text)  # type: ignore[type-var]  # reportArgumentType
+stream_ended.connect(note_opened)  # type: ignore[type-var]  # reportArgumentType
+stream_opened.connect(note_ended)  # type: ignore[type-var]  # reportArgumentType

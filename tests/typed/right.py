@@ -4,23 +4,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import wraps
 from typing import Annotated, Any, ParamSpec, TypeVar, assert_type
 
 import attrs
 import trio
-from quart import Request, Response
+from quart import Quart, Request, Response
 from quart_trio import QuartTrio
 
-from trio_streamact import ActionError, Stream, StreamActions, define_stream_action
+from trio_streamact import (
+    ActionError,
+    Outcome,
+    Stream,
+    StreamActions,
+    StreamReport,
+    define_stream_action,
+    rate_limit,
+    stream_ended,
+    stream_opened,
+)
 from trio_streamact.client import (
     ChunkStream,
+    Status,
     StreamActionReference,
     StreamActionRunner,
     open_stream_action,
     use_stream_action,
 )
+from trio_streamact.errors import ErrorFields
+from trio_streamact.extension import ActionOptions, ClientKey, Dialect, Guard, Handler, Middleware
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -122,6 +135,54 @@ async def views_keep_the_types_of_their_handlers(stream: Stream[Token]) -> None:
     assert_type(ai_chat.is_stream, bool)
 
 
+# Options and signals
+
+
+def to_fields(error: Exception) -> ErrorFields | None:
+    return {"code": "UPSTREAM", "message": "No answer"} if isinstance(error, TimeoutError) else None
+
+
+def to_error(error: Exception) -> ActionError:
+    return ActionError("UPSTREAM", str(error), 502)
+
+
+def by_user(request: Request, ctx: Mapping[str, Any]) -> str | None:
+    return str(ctx["user"]) if "user" in ctx else request.remote_addr
+
+
+def options_are_those_of_the_names(guard: Guard, middleware: Middleware, key: ClientKey, dialect: Dialect) -> None:
+    options: ActionOptions = {
+        "guards": [guard, only_for_users, session, rate_limit("3/minute", key=key)],
+        "middleware": [middleware, session],
+        "handle_server_error": to_fields,
+        "dialect": dialect,
+    }
+    handler: Handler = registered.handler
+    actions.post("/with-options", **options)(handler)
+    StreamActions(app, handle_server_error=to_error, client_key=by_user, url_prefix="/more")
+
+
+def note_ended(app: QuartTrio, report: StreamReport) -> None:
+    assert_type(report.outcome, Outcome)
+
+
+async def note_ended_later(app: Quart, *, report: StreamReport, **_: Any) -> None: ...
+
+
+@stream_opened.connect
+def note_opened(app: QuartTrio, action: str) -> str:
+    return action
+
+
+@stream_ended.connect_via(app)
+def note_one_app(app: QuartTrio, report: StreamReport) -> None: ...
+
+
+stream_ended.connect(note_ended, sender=app)
+stream_ended.connect(note_ended_later, app, weak=False)
+assert_type(note_opened(app, "ai_chat"), str)
+
+
 # References and calls
 
 
@@ -176,3 +237,7 @@ async def runs_take_the_input_of_the_reference() -> None:
     await use_stream_action(ANYTHING).execute()
     await use_stream_action(ANYTHING).execute({"whatever": 1})
     await use_stream_action("/chat", chunk=Token).execute(Prompt("Hello"))
+    assert_type(chat.status, Status)
+    assert_type(chat.chunks, Sequence[Token])
+    assert_type(chat.data, Token | None)
+    assert_type(chat.error, ActionError | None)

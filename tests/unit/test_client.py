@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -381,7 +381,7 @@ def runners_are_typed(http: httpx2.AsyncClient) -> None:
 
     runner = use_stream_action(REFERENCE, http=http, on_chunk=shown, on_done=all_shown, on_error=print)
     assert_type(runner, StreamActionRunner[Prompt, Token])
-    assert_type(runner.chunks, list[Token])
+    assert_type(runner.chunks, Sequence[Token])
     assert_type(runner.data, Token | None)
     assert_type(use_stream_action("/x", chunk=Token, on_chunk=shown_later), StreamActionRunner[Any, Token])
     assert_type(use_stream_action("/x", method="GET"), StreamActionRunner[Any, Any])

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 
@@ -14,6 +14,7 @@ from trio_streamact._stream.error_mapping import expected_error, to_action_error
 from trio_streamact.errors import (
     ROOT_FIELD,
     ActionError,
+    ErrorFields,
     InvalidInput,
     internal_error,
     parse_error,
@@ -195,7 +196,8 @@ def test_handle_server_error_is_shown_the_sole_exception_of_nested_groups() -> N
 def test_a_mapping_of_handle_server_error_is_a_500_unless_it_says_otherwise(
     mapping: dict[str, Any], status_code: int
 ) -> None:
-    told = to_action_error(ValueError(), lambda _: {"code": "MAPPED", "message": "Busy", **mapping}, FALLBACK)
+    fields = cast("ErrorFields", {"code": "MAPPED", "message": "Busy", **mapping})
+    told = to_action_error(ValueError(), lambda _: fields, FALLBACK)
 
     assert (told.code, told.message, told.status_code) == ("MAPPED", "Busy", status_code)
 
@@ -220,7 +222,7 @@ def test_a_handle_server_error_that_makes_nonsense_gives_the_fallback(made: Any)
 def test_a_handle_server_error_that_fails_gives_the_fallback_and_a_note_for_the_log() -> None:
     error = ValueError("secret")
 
-    def handle(_: Exception) -> Mapping[str, Any]:
+    def handle(_: Exception) -> ErrorFields:
         raise KeyError("a mistake")
 
     assert to_action_error(error, handle, FALLBACK) is FALLBACK

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Mapping
 from functools import partial
 from typing import Any, final
 from weakref import WeakKeyDictionary
@@ -23,10 +23,15 @@ SETTINGS = "trio_streamact.settings"
 """The key of ``app.extensions`` below which an app's ``AppActions`` are."""
 
 Handler = Callable[..., Awaitable[None]]
+"""An async function that sends the chunks: its parameters are ``stream``, and any of ``input``, ``request``, ``ctx``
+and ``metadata``, by these names."""
 ClientKey = Callable[[Request, Mapping[str, Any]], Hashable]
 """Tells clients apart, by the request and the context of the middleware; None is no client in particular."""
-Middleware = Callable[..., Any]
-"""An async function that returns a mapping or None, or an async generator function that yields one."""
+Guard = Callable[..., Awaitable[Mapping[str, Any] | None] | AsyncIterator[Mapping[str, Any] | None]]
+"""An async function that returns a mapping to merge into ``ctx``, or None, or an async generator function that yields
+one. Its parameters are any of ``request``, ``ctx`` and ``metadata``."""
+Middleware = Callable[..., Awaitable[Mapping[str, Any] | None] | AsyncIterator[Mapping[str, Any] | None]]
+"""The same, and ``input`` may be a parameter too."""
 
 
 def remote_address(request: Request, ctx: Mapping[str, Any]) -> Hashable:  # noqa: ARG001 - see ClientKey

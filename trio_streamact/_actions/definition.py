@@ -17,7 +17,7 @@ from .._inputs import input_schema
 from .._protocol.encoding import DIALECTS, Dialect
 from ..errors import ServerErrorHandler
 from ..limits import Limits
-from .action import Handler, Middleware, StreamAction
+from .action import Guard, Handler, Middleware, StreamAction
 from .capacity import Room
 from .dispatch import respond
 from .signature import GUARD_PARAMETERS, HANDLER_PARAMETERS, MIDDLEWARE_PARAMETERS, NamedCall, check_calls, name_of
@@ -53,7 +53,7 @@ class ActionOptions(TypedDict, total=False):
 
     name: str | None
     input: Any
-    guards: Iterable[Middleware]
+    guards: Iterable[Guard]
     middleware: Iterable[Middleware]
     metadata: Mapping[str, Any] | None
     handle_server_error: ServerErrorHandler | None
@@ -79,7 +79,7 @@ def define_stream_action(
     *,
     name: str | None = None,
     input: Any = None,
-    guards: Iterable[Middleware] = (),
+    guards: Iterable[Guard] = (),
     middleware: Iterable[Middleware] = (),
     metadata: Mapping[str, Any] | None = None,
     handle_server_error: ServerErrorHandler | None = None,
@@ -107,8 +107,8 @@ def define_stream_action(
             raised is raised at the ``yield``; an exception that replaces it is the one that counts.
         metadata: What guards and middleware may want to know of the action.
         handle_server_error: A function of an unexpected exception that returns, or raises, what the client receives:
-            an ``ActionError``, or a mapping with ``code``, ``message`` and ``status_code``. None is the generic
-            message. The exception is logged all the same.
+            an ``ActionError``, or ``ErrorFields``, a dict with ``code``, ``message`` and ``status_code``. None is the
+            generic message. The exception is logged all the same.
         limits: In place of the app's.
         dialect: In place of the app's: ``"marked"`` or ``"named"``.
 

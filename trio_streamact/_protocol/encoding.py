@@ -17,6 +17,7 @@ from .json import OPTIONS, encode_slowly
 from .plain_values import HOOK_ATTRIBUTE, hook_for, hooks, not_serializable, take_apart
 
 Dialect = Literal["marked", "named"]
+"""How streams end: with the frames of nuxt-actions, or with events that are named ``done`` and ``error``."""
 DIALECTS: tuple[Dialect, ...] = ("marked", "named")
 
 DONE_KEY = "__actions_done"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import HTTP_STATUS_CODES
 
 from .._common.exception_groups import sole_error
-from ..errors import ActionError, ServerErrorHandler
+from ..errors import ActionError, ErrorFields, ServerErrorHandler
 
 
 def expected_error(error: BaseException) -> ActionError | None:
@@ -44,7 +42,7 @@ def to_action_error(
         return fallback
     try:
         answer = handle_server_error(sole)
-        return fallback if answer is None else _from_mapping(answer)
+        return fallback if answer is None else _from_fields(answer)
     except ActionError as raised:
         return raised
     except Exception as failure:
@@ -77,7 +75,7 @@ def _seconds_until(retry_after: object) -> float | None:
     return retry_after if isinstance(retry_after, int | float) and not isinstance(retry_after, bool) else None
 
 
-def _from_mapping(error: ActionError | Mapping[str, Any]) -> ActionError:
+def _from_fields(error: ActionError | ErrorFields) -> ActionError:
     if isinstance(error, ActionError):
         return error
     return ActionError(error["code"], error["message"], error.get("status_code", 500))

@@ -21,12 +21,19 @@ One idea a file, each of which knows only those before it: ``faults`` (what a cl
 
 from .._codegen import StreamActionReference
 from ..errors import ActionError
-from .runner import StreamActionRunner, use_stream_action
+from .connection import Headers, HeadersSource
+from .options import AddressOptions, CallOptions
+from .runner import Status, StreamActionRunner, use_stream_action
 from .stream import ChunkStream, open_stream_action
 
 __all__ = [
     "ActionError",
+    "AddressOptions",
+    "CallOptions",
     "ChunkStream",
+    "Headers",
+    "HeadersSource",
+    "Status",
     "StreamActionReference",
     "StreamActionRunner",
     "open_stream_action",

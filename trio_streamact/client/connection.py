@@ -35,7 +35,9 @@ PART_BYTES = 64 * 1024
 """As much as is read at once: compressed, a few bytes may be a megabyte of events."""
 
 Headers = Mapping[str, str]
+"""The headers of a request, by name."""
 HeadersSource = Headers | Callable[[], Headers | Awaitable[Headers]]
+"""Headers, or a function that returns them at each call; it may be async."""
 
 
 @final

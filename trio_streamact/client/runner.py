@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Literal, TypeVar, Unpack, final, overload
 
 import trio
@@ -21,19 +21,12 @@ Input_contra = TypeVar("Input_contra", contravariant=True)
 Chunk = TypeVar("Chunk")
 
 Status = Literal["idle", "streaming", "done", "error"]
+"""Where a ``StreamActionRunner`` stands."""
 
 
 @final
 class StreamActionRunner(Generic[Input_contra, Chunk]):
-    """Runs an action, as often as it is asked to but once at a time, and holds what has come of it.
-
-    Attributes:
-        chunks: The chunks of the last run so far.
-        data: The latest of them, or None.
-        status: ``"idle"`` before the first run, ``"streaming"`` within one; then ``"done"``, also where the run was
-            stopped, or ``"error"``.
-        error: What the last run failed with, or None.
-    """
+    """Runs an action, as often as it is asked to but once at a time, and holds what has come of it."""
 
     def __init__(
         self,
@@ -46,10 +39,31 @@ class StreamActionRunner(Generic[Input_contra, Chunk]):
         self._on_chunk, self._on_done, self._on_error = on_chunk, on_done, on_error
         self._run: trio.CancelScope | None = None
         self._receiving: set[trio.lowlevel.Task] = set()
-        self.chunks: list[Chunk] = []
-        self.data: Chunk | None = None
-        self.status: Status = "idle"
-        self.error: ActionError | None = None
+        self._chunks: list[Chunk] = []
+        self._data: Chunk | None = None
+        self._status: Status = "idle"
+        self._error: ActionError | None = None
+
+    @property
+    def status(self) -> Status:
+        """``"idle"`` before the first run, ``"streaming"`` within one; then ``"done"``, also where the run was stopped,
+        or ``"error"``."""
+        return self._status
+
+    @property
+    def chunks(self) -> Sequence[Chunk]:
+        """The chunks of the last run so far."""
+        return self._chunks
+
+    @property
+    def data(self) -> Chunk | None:
+        """The latest of the chunks, or None."""
+        return self._data
+
+    @property
+    def error(self) -> ActionError | None:
+        """What the last run failed with, or None."""
+        return self._error
 
     @overload
     async def execute(self: StreamActionRunner[None, Any], input: None = None) -> None: ...
@@ -71,7 +85,7 @@ class StreamActionRunner(Generic[Input_contra, Chunk]):
         if self._run is not None:
             self._run.cancel()
         run = self._run = trio.CancelScope()
-        self.chunks, self.data, self.error, self.status = [], None, None, "streaming"
+        self._chunks, self._data, self._error, self._status = [], None, None, "streaming"
         try:
             error = await self._outcome(run, input)
         except BaseException:  # cancelled, that is
@@ -81,9 +95,9 @@ class StreamActionRunner(Generic[Input_contra, Chunk]):
         if self._run is not run:
             return  # stopped, or aborted: another run has the say
         self._run = None
-        self.error, self.status = error, "done" if error is None else "error"
+        self._error, self._status = error, "done" if error is None else "error"
         if error is None:
-            await self._tell(self._on_done, self.chunks)
+            await self._tell(self._on_done, self._chunks)
         else:
             await self._tell(self._on_error, error)
 
@@ -95,7 +109,7 @@ class StreamActionRunner(Generic[Input_contra, Chunk]):
         if self._run is not None:
             self._run.cancel()
             self._run = None
-            self.status = "done"
+            self._status = "done"
 
     async def _outcome(self, run: trio.CancelScope, input: object) -> ActionError | None:
         """Receive the whole stream, and give what it failed with."""
@@ -122,8 +136,8 @@ class StreamActionRunner(Generic[Input_contra, Chunk]):
                 # Bytes that were on their way into this task when it was stopped arrive all the same.
                 if self._run is not run:
                     return
-                self.chunks.append(chunk)
-                self.data = chunk
+                self._chunks.append(chunk)
+                self._data = chunk
                 if self._on_chunk is not None:
                     await self._tell(self._on_chunk, chunk)
 
