@@ -217,6 +217,7 @@ def test_the_root_brings_in_nothing_that_only_some_need() -> None:
     for name in (
         "trio_streamact.testing",
         "trio_streamact.client",
+        "trio_streamact._client",
         "httpx2",
         "pydantic",
         "msgspec",

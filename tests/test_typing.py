@@ -33,6 +33,7 @@ def test_the_type_of_each_public_name_is_known() -> None:
 
     unclear = [symbol["name"] for symbol in found["symbols"] if not symbol["isTypeKnown"]]
     assert unclear == []
+    assert sum(found["exportedSymbolCounts"].values()) < 150
     assert found["completenessScore"] == 1
 
 

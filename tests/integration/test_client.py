@@ -664,7 +664,7 @@ async def test_without_the_repair_a_stream_of_http2_that_was_left_goes_on(monkey
 
     async def nothing(*_: object) -> None: ...
 
-    monkeypatch.setattr("trio_streamact.client.http2.Http2Request.trace", nothing)
+    monkeypatch.setattr("trio_streamact._client.http2.Http2Request.trace", nothing)
     app, journal = make_app()
     async with serving(app) as server, called_by("HTTP/2") as http:
         async with open_stream_action(f"{server.url}{PREFIX}/ticks", http=http) as stream:

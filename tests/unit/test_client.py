@@ -22,6 +22,9 @@ from tests.apps import Prompt, Token
 from tests.ids import shown
 from tests.vectors import Run, runs
 from trio_streamact import InvalidInput, Stream, define_stream_action
+from trio_streamact._client.chunks import ChunkReader, structure_of
+from trio_streamact._client.options import MAX_EVENT_BYTES
+from trio_streamact._client.sending import outgoing
 from trio_streamact._protocol.decoding import EventDecoder
 from trio_streamact._protocol.encoding import encode_chunk, encode_done, encode_error
 from trio_streamact._protocol.messages import Done
@@ -34,9 +37,6 @@ from trio_streamact.client import (
     open_stream_action,
     use_stream_action,
 )
-from trio_streamact.client.chunks import ChunkReader, structure_of
-from trio_streamact.client.options import MAX_EVENT_BYTES
-from trio_streamact.client.sending import outgoing
 
 RUNS = runs()
 

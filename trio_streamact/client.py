@@ -13,18 +13,14 @@ or hold its state, which is what a display wants:
     chat = use_stream_action(ai_chat, on_chunk=show)
     await chat.execute(Prompt("hi"))
     print(chat.status, chat.chunks, chat.error)
-
-One idea a file, each of which knows only those before it: ``faults`` (what a client itself says), ``closing`` and
-``http2`` (what the HTTP client does wrong), ``sending`` (an input to a request), ``connection`` (one response),
-``chunks`` (bytes to chunks), ``options``, ``stream``, ``runner``.
 """
 
-from .._codegen import StreamActionReference
-from ..errors import ActionError
-from .connection import Headers, HeadersSource
-from .options import AddressOptions, CallOptions
-from .runner import Status, StreamActionRunner, use_stream_action
-from .stream import ChunkStream, open_stream_action
+from ._client.connection import Headers, HeadersSource
+from ._client.options import AddressOptions, CallOptions
+from ._client.runner import Status, StreamActionRunner, use_stream_action
+from ._client.stream import ChunkStream, open_stream_action
+from ._codegen import StreamActionReference
+from .errors import ActionError
 
 __all__ = [
     "ActionError",
