@@ -8,19 +8,14 @@ from functools import partial
 from typing import Any, Self
 
 import attrs
-import pytest
 import trio
 import trio.testing
 from hypercorn.config import Config
 from hypercorn.trio import serve
 
-from trio_streamact._hypercorn import http1_writer as writes
-from trio_streamact._hypercorn.scheduler import Heart
+from trio_streamact._hypercorn.scheduler import Scheduler
 
 DEADLINE_S = 20.0
-
-repaired_writes = pytest.mark.skipif(writes.PLAIN, reason="TRIO_STREAMACT_PLAIN_WRITES leaves what is tested out")
-"""For tests of what that switch takes away; in the gate it is not set."""
 
 
 @attrs.define(eq=False)
@@ -142,8 +137,8 @@ async def call(server: Server, path: str, **request: Any) -> bytes:
         return body_of(await client.read_all())
 
 
-TIMER = (Heart._beat.__code__, Heart._take_turns.__code__)
-"""What the tasks of the one timer run. They linger for a second after the last stream, which tests of `Heart` see."""
+TIMER = (Scheduler._check_in_time.__code__, Scheduler._call_soon.__code__)
+"""What the tasks of the one timer run. They linger for a second after the last stream; tests of `Scheduler` see it."""
 
 
 def _tasks() -> int:

@@ -54,11 +54,7 @@ async def counted(receiver: trio.socket.SocketType, counts: Counter[str]) -> Non
             counts[metric] += int(count.partition("|")[0])
 
 
-@pytest.mark.parametrize("plain_writes", ["0", "1"])
-async def test_each_request_is_logged_once_with_its_status_and_counted_once(
-    plain_writes: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("TRIO_STREAMACT_PLAIN_WRITES", plain_writes)
+async def test_each_request_is_logged_once_with_its_status_and_counted_once() -> None:
     counts: Counter[str] = Counter()
     with trio.socket.socket(trio.socket.AF_INET, trio.socket.SOCK_DGRAM) as receiver:
         await receiver.bind(("127.0.0.1", 0))

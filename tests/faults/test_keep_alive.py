@@ -16,8 +16,9 @@ from quart_trio import QuartTrio
 
 from tests.logs import nothing_logged
 from tests.repairs import leave_out
-from tests.servers import RawClient, Server, repaired_writes, serving, tasks_at_rest, tasks_down_to
+from tests.servers import RawClient, Server, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Stream, StreamActions
+from trio_streamact._hypercorn.connection import Connection
 from trio_streamact._hypercorn.exchange import exchange_of
 from trio_streamact._hypercorn.patches.keep_alive import IdleTimer
 
@@ -66,7 +67,6 @@ async def tasks_of_idle_connections() -> int:
         return await tasks_at_rest() - first
 
 
-@repaired_writes
 async def test_upstream_has_a_task_more_for_each_idle_connection_and_we_have_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -109,7 +109,6 @@ async def test_a_shutdown_waits_for_no_idle_connection(path: str) -> None:
             server.stop()
 
 
-@repaired_writes
 async def test_a_client_that_closes_an_idle_connection_leaves_nothing_behind() -> None:
     async with serving(app_with_streams(), keep_alive_timeout=60) as server:
         async with AsyncExitStack() as stack:
@@ -131,7 +130,6 @@ HALVES = {
 HALF_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 
 
-@repaired_writes
 @pytest.mark.parametrize("half", HALVES.values(), ids=list(HALVES))
 async def test_a_client_that_never_asks_and_leaves_leaves_nothing_behind(half: bytes) -> None:
     async with serving(app_with_streams(), keep_alive_timeout=60) as server:
@@ -143,7 +141,6 @@ async def test_a_client_that_never_asks_and_leaves_leaves_nothing_behind(half: b
         await tasks_down_to(before, within_s=5)
 
 
-@repaired_writes
 async def test_upstream_keeps_what_such_a_client_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fails once hypercorn stops the timer of a connection when its client leaves."""
     leave_out(monkeypatch, TCPServer, "__await__")
@@ -174,7 +171,6 @@ async def test_upstream_waits_for_a_client_of_http2_that_never_asks(monkeypatch:
         assert waited.cancelled_caught
 
 
-@repaired_writes
 @pytest.mark.parametrize("half", [b"", HALF_HELLO], ids=["nothing", "half a hello"])
 async def test_a_handshake_that_is_not_finished_is_closed_in_time(half: bytes, certificate: tuple[str, str]) -> None:
     key, cert = certificate
@@ -189,7 +185,6 @@ async def test_a_handshake_that_is_not_finished_is_closed_in_time(half: bytes, c
             await tasks_down_to(before)
 
 
-@repaired_writes
 async def test_a_shutdown_waits_for_no_connection_that_has_not_asked(certificate: tuple[str, str]) -> None:
     key, cert = certificate
     with trio.fail_after(10):
@@ -205,7 +200,6 @@ async def test_a_shutdown_waits_for_no_connection_that_has_not_asked(certificate
             await half.read_all()
 
 
-@repaired_writes
 async def test_a_client_behind_tls_that_reads_nothing_any_more_is_closed_in_time(certificate: tuple[str, str]) -> None:
     """The close of TLS writes, and there is no room for that."""
     key, cert = certificate
@@ -219,7 +213,7 @@ async def test_a_client_behind_tls_that_reads_nothing_any_more_is_closed_in_time
     async def full() -> str:
         exchange = exchange_of(request.scope)
         assert exchange is not None
-        assert exchange.connection is not None
+        assert isinstance(exchange.connection, Connection)
         stream, send_all = exchange.connection.server.stream, exchange.connection.server.stream.send_all
         ends = b"last of all"
 
@@ -243,7 +237,6 @@ async def test_a_client_behind_tls_that_reads_nothing_any_more_is_closed_in_time
         await trio.aclose_forcefully(client)
 
 
-@repaired_writes
 async def test_a_close_that_fails_is_tried_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,7 +17,7 @@ import trio
 from tests.apps import PREFIX, make_app
 from tests.cli import Cli, hypercorn
 from tests.http2 import http2
-from tests.servers import DEADLINE_S, RawClient, call, repaired_writes, serving
+from tests.servers import DEADLINE_S, RawClient, call, serving
 from trio_streamact import Limits
 
 STREAM_KIB = 45
@@ -115,7 +115,6 @@ class Work(trio.abc.Instrument):
         self.steps += 1
 
 
-@repaired_writes
 async def test_an_idle_stream_has_nothing_to_do_but_its_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:
     """A task of one step for each, and a step of the timer for those that are due at once."""
     app, journal = make_app(Limits(heartbeat_s=0.1))

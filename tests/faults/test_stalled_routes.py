@@ -17,7 +17,7 @@ from tests.http2 import http2
 from tests.servers import Server, call, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Limits, StreamActions
 from trio_streamact._hypercorn.exchange import Exchange
-from trio_streamact._hypercorn.scheduler import Heart
+from trio_streamact._hypercorn.scheduler import Scheduler
 
 STALL_S = 0.5
 PART = b"x" * 100_000
@@ -125,10 +125,10 @@ async def test_a_response_that_waits_for_its_app_is_not_ended() -> None:
 
 async def test_nothing_looks_at_a_response_that_is_over() -> None:
     async with serving(make_app()) as server, await server.connect() as client:
-        heart = Heart.beating()
+        scheduler = Scheduler.current()
         for _ in range(3):
             client.received = b""
             await client.stream.send_all(gets("/small"))
             await client.read_until(b"small")
         await trio.testing.wait_all_tasks_blocked()
-        assert heart._open <= 1, "the timer of the idle connection"
+        assert scheduler._open <= 1, "the timer of the idle connection"

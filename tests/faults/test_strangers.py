@@ -24,6 +24,7 @@ from tests.repairs import leave_out
 from tests.servers import Server, call, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Stream, StreamActions
 from trio_streamact._hypercorn import middleware as guard
+from trio_streamact._hypercorn.connection import Connection
 from trio_streamact._hypercorn.exchange import exchange_of
 from trio_streamact._hypercorn.targets import NO_PATH
 
@@ -55,7 +56,7 @@ def make_app() -> QuartTrio:
     async def beside() -> str:
         exchange = exchange_of(request.scope)
         assert exchange is not None
-        assert exchange.connection is not None
+        assert isinstance(exchange.connection, Connection)
         stream = exchange.connection.server.stream
 
         async def write() -> None:

@@ -26,7 +26,7 @@ from quart_trio.asgi import TrioASGIHTTPConnection
 
 from tests.apps import Journal
 from tests.quarts import TEARDOWNS
-from tests.servers import DEADLINE_S, RawClient, body_of, call, is_complete, repaired_writes, serving
+from tests.servers import DEADLINE_S, RawClient, body_of, call, is_complete, serving
 from trio_streamact import Limits, Stream, StreamActions, StreamReport, stream_ended
 from trio_streamact._hypercorn import http1_writer as writes
 from trio_streamact._hypercorn.patches.keep_alive import IdleTimer
@@ -65,7 +65,6 @@ def events_in(written: list[bytes]) -> list[int]:
     return [count for count in (piece.count(b"data: ") for piece in written) if count]
 
 
-@repaired_writes
 async def test_a_chunk_that_comes_alone_is_written_before_its_sender_goes_on(written: list[bytes]) -> None:
     seen = []
 
@@ -81,7 +80,6 @@ async def test_a_chunk_that_comes_alone_is_written_before_its_sender_goes_on(wri
     assert seen == [1, 2, 3]
 
 
-@repaired_writes
 async def test_chunks_that_follow_at_once_leave_together(written: list[bytes]) -> None:
     async def handler(stream: Stream[Any]) -> None:
         await trio.sleep(0.02)
@@ -94,7 +92,6 @@ async def test_chunks_that_follow_at_once_leave_together(written: list[bytes]) -
     assert events_in(written) == [1, 9, 1]
 
 
-@repaired_writes
 async def test_the_last_frame_leaves_with_the_end_of_the_response(written: list[bytes]) -> None:
     async def handler(stream: Stream[Any]) -> None:
         await stream.send(1)
@@ -131,7 +128,6 @@ async def test_a_sender_that_works_between_its_chunks_and_never_waits_lets_other
     assert seen >= 3
 
 
-@repaired_writes
 @pytest.mark.parametrize("is_wrapped", [False, True])
 async def test_a_chunk_leaves_before_its_sender_works_on_the_next(is_wrapped: bool, written: list[bytes]) -> None:
     """Work that blocks the event loop is a fault, but it need not be ours too. Behind middleware, frames take turns."""
@@ -211,7 +207,6 @@ async def test_a_client_that_leaves_with_the_end_has_had_it() -> None:
         assert (await lab.reported()).outcome == "done"
 
 
-@repaired_writes
 async def test_the_end_waits_for_no_teardown_function_and_the_next_request_does() -> None:
     lab = Lab()
     begun: list[int] = []
@@ -276,7 +271,6 @@ async def test_an_end_that_has_yet_to_be_written_is_not_reported_as_done() -> No
         assert (await lab.reported()).outcome == "disconnected"
 
 
-@repaired_writes
 @pytest.mark.parametrize("where", ["the sender's step", "a turn", "the last", "flush"])
 async def test_a_write_that_fails_as_none_should_ends_the_stream_and_does_not_look_whole(
     where: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -304,11 +298,11 @@ async def test_a_write_that_fails_as_none_should_ends_the_stream_and_does_not_lo
             await trio.sleep_forever()
 
     if where == "flush":
-        monkeypatch.setattr(writes.Writes, "flush", failing(writes.Writes.flush, lambda: not failed))
+        monkeypatch.setattr(writes.Http1Writer, "flush", failing(writes.Http1Writer.flush, lambda: not failed))
     else:
         mark = b"__actions_done" if where == "the last" else b"[2,"
-        write_nowait = failing(writes.Writes.write_nowait, lambda body, _: failed or mark in body)
-        monkeypatch.setattr(writes.Writes, "write_nowait", write_nowait)
+        write_nowait = failing(writes.Http1Writer.write_nowait, lambda body, _: failed or mark in body)
+        monkeypatch.setattr(writes.Http1Writer, "write_nowait", write_nowait)
     async with serving(lab.serves(handler)) as server, await ask(server, receive_buffer=4096) as client:
         with trio.fail_after(DEADLINE_S), suppress(trio.BrokenResourceError):
             while part := await client.stream.receive_some():
@@ -387,7 +381,6 @@ trio.run(main)
 """
 
 
-@repaired_writes
 @pytest.mark.parametrize("where", ["in the sender's step", "in a turn"])
 async def test_a_ctrl_c_in_the_midst_of_a_write_neither_breaks_trio_nor_loses_or_repeats_a_chunk(where: str) -> None:
     command = [sys.executable, "-c", INTERRUPTED, where]

@@ -29,7 +29,7 @@ def make_inner() -> QuartTrio:
     async def connection() -> str:
         await request.get_data()  # httpx2 leaves a generator behind that is not read to its end
         exchange: Any = request.scope["extensions"][SCOPE_KEY]
-        return "none" if exchange.connection is None else "one"
+        return "one" if exchange.connection.is_known else "none"
 
     return inner
 

@@ -7,6 +7,6 @@ work says so once and lets things be as they were.
 from .disconnects import is_disconnect
 from .exchange import Exchange, exchange_of
 from .middleware import ServingGuard
-from .scheduler import Heart, Look
+from .scheduler import Deadline, Scheduler
 
-__all__ = ["Exchange", "Heart", "Look", "ServingGuard", "exchange_of", "is_disconnect"]
+__all__ = ["Deadline", "Exchange", "Scheduler", "ServingGuard", "exchange_of", "is_disconnect"]

@@ -1,17 +1,18 @@
-"""The connection that carries a request: whether its client takes anything, and how to be rid of it.
+"""The connection that carries a request: what its client takes, and how to close it.
 
-From hypercorn's ``HTTPStream`` it is three steps: its ``send`` is a method of a protocol, whose ``send`` is one of a
-TCP server, which has trio's stream.
+This module alone knows where hypercorn keeps what. From its ``HTTPStream`` it is three steps: its ``send`` is a method
+of a protocol, whose ``send`` is a method of a TCP server, which has Trio's stream.
 """
 
 from __future__ import annotations
 
+import math
 import socket
 import struct
 import sys
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, final
+from typing import Any, ClassVar, final
 
 import attrs
 import trio
@@ -19,10 +20,11 @@ from h2.errors import ErrorCodes
 from hypercorn.protocol.http_stream import ASGIHTTPState
 
 from .asgi import Send
-from .http1_writer import Writes
+from .http1_writer import Http1Writer
 from .patches.http2 import reset_stream
 from .patches.http_streams import is_own_send
 from .patches.pipelining import ClosedConnection
+from .shutdown import UNKNOWN_WORKER, UnknownWorker, Worker, worker_of
 
 _TCP_INFO_BYTES_ACKED = struct.Struct("=120xQ")  # `tcpi_bytes_acked`, Linux 4.1 and later
 _SILENCE = "_trio_streamact_silence_s"
@@ -32,29 +34,34 @@ _TIOCOUTQ = 0x5411  # what a socket has not sent, or is not acknowledged; the va
 @final
 @attrs.frozen
 class Connection:
-    """What of hypercorn serves one exchange.
+    """The parts of hypercorn that serve one exchange.
 
     Attributes:
-        worker: hypercorn's ``WorkerContext``.
-        protocol: Its ``H11Protocol`` or ``H2Protocol``.
+        protocol: hypercorn's ``H11Protocol`` or ``H2Protocol``.
         server: Its ``TCPServer``.
     """
 
-    worker: Any
+    is_known: ClassVar[bool] = True
+    _context: Any
     protocol: Any
     server: Any
     _http: Any
 
     @classmethod
-    def of(cls, http: Any) -> Connection | None:
-        """Return the connection of *http*, an ``HTTPStream``; None over HTTP/3, which has no connection of TCP."""
-        protocol = getattr(http.send, "__self__", None)
+    def of(cls, http: Any) -> Connection | NoConnection:
+        """Return the connection of *http*, an ``HTTPStream`` or None; over HTTP/3 there is no TCP connection."""
+        protocol = getattr(getattr(http, "send", None), "__self__", None)
         server = getattr(getattr(protocol, "send", None), "__self__", None)
-        server = server.server if isinstance(server, Writes) else server  # of a stream that is just over
+        server = server.server if isinstance(server, Http1Writer) else server  # of a stream that is just over
         worker = getattr(http, "context", None)
         if not (hasattr(worker, "terminated") and hasattr(server, "stream") and hasattr(server, "send_lock")):
-            return None
+            return NO_CONNECTION
         return cls(worker, protocol, server, http)
+
+    @property
+    def worker(self) -> Worker:
+        """The worker that serves the exchange."""
+        return worker_of(self._context)
 
     @property
     def is_multiplexed(self) -> bool:
@@ -88,7 +95,7 @@ class Connection:
         return is_own_send(send, self._http)
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run *work* in a task that hypercorn cancels when it gives up on the connection."""
+        """Run *work* in a task that hypercorn cancels when it closes the connection."""
         self._http.task_group.spawn(work)
 
     @property
@@ -177,6 +184,47 @@ class Connection:
     def _socket(self) -> Any:
         stream = self.server.stream
         return getattr(getattr(stream, "transport_stream", stream), "socket", None)
+
+
+@final
+class NoConnection:
+    """Stands for the connection of an exchange where it cannot be found, and of one in memory."""
+
+    is_known = is_multiplexed = is_stuck = is_over = is_closed = False
+    has_head = True
+    unacknowledged_bytes = waiting_bytes = 0
+    silence_s = math.inf
+
+    @property
+    def worker(self) -> UnknownWorker:
+        """The worker is not known either."""
+        return UNKNOWN_WORKER
+
+    def is_fed_by(self, send: Send) -> bool:  # noqa: ARG002
+        """Return False: *send* leads somewhere else."""
+        return False
+
+    def taken(self, acknowledged: int | None) -> tuple[int | None, ...]:
+        """Return *acknowledged*: there is no other way of counting."""
+        return (acknowledged,)
+
+    def acknowledged(self) -> None:
+        """Return None: it is not known."""
+
+    def allow_silence(self, for_s: float) -> None:
+        """Do nothing: a peer that has vanished is not found here."""
+
+    async def drop(self, moves: bool) -> None:
+        """Do nothing: there is nothing to close."""
+
+    async def reset(self) -> None:
+        """Do nothing: there is nothing to reset."""
+
+    def abort(self) -> None:
+        """Do nothing: there is nothing to close."""
+
+
+NO_CONNECTION = NoConnection()
 
 
 def _unsent(sock: Any) -> int | None:

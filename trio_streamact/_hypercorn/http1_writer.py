@@ -1,18 +1,19 @@
-"""Writes that wait for nobody, that a close does not break, and whose failure everyone hears of.
+"""Writes to a connection: in the step of the caller while the socket has room, in order, and safe beside a close.
 
-Fault 1: hypercorn takes a lock round every write, and trio yields in every write. Both are passes through the scheduler
-even when nobody holds the lock and the kernel has room: each chunk of a paced stream leaves later by as long as
-everything else that is ready takes. And each part of a response leaves by itself: head, first chunk, end.
+Fault 1: hypercorn takes a lock around every write, and Trio yields in every write. Both are passes through the
+scheduler even when no other task holds the lock and the kernel has room: each chunk of a paced stream leaves later by
+as long as all other ready tasks take. And each part of a response leaves by itself: head, first chunk, end.
 
-Fault 2: it closes a connection without that lock, and trio refuses a write beside the close; on HTTP/2, where others
-share the connection, their writes fail with a ``BusyResourceError`` that nobody expects.
+Fault 2: hypercorn closes a connection without that lock, and Trio refuses a write during a close. On an HTTP/2
+connection the writes of other streams then fail with a ``BusyResourceError`` that hypercorn does not expect.
 
-Fault 3: a write that fails tells all streams of the connection, one after the other, in the task of one of them; told
-itself, that one is cancelled, and those behind it never hear that their client is gone: their handlers run for ever.
+Fault 3: after a write has failed, hypercorn notifies the streams of the connection one after the other, in the task
+that wrote. That task's own stream is among them, and is cancelled, so later streams are never notified: their handlers
+run forever.
 
-Fault 4: on HTTP/2 it takes the bytes from h2 before it waits for the lock. When the stream is reset meanwhile, they
-are lost; if there is a head among them, the table of headers that all streams share is out of step from then on, and
-the client gives up the connection at the next head.
+Fault 4: over HTTP/2 hypercorn takes the bytes from h2 before it waits for the lock. When the stream is reset meanwhile,
+they are lost. If a head is among them, the table of headers that all streams share is out of step after that, and the
+client closes the connection at the next head.
 """
 
 from __future__ import annotations
@@ -27,47 +28,53 @@ import h11
 import trio
 from hypercorn.events import Closed, RawData
 
-PLAIN = os.environ.get("TRIO_STREAMACT_PLAIN_WRITES", "0") != "0"
-"""The switch that leaves fault 1 as it is: every write waits its turn, as hypercorn's own do."""
-
 LAST_CHUNK = b"0\r\n\r\n"
 """What ends a chunked body without trailers. Source: RFC 9112, 7.1."""
 
 COPIED_BYTES = 64 * 1024
-"""What is larger is written from where it is: a copy would stay for as long as the client does not take it."""
+"""Larger bodies are written from where they are: a copy would stay in memory until the client takes it."""
 
 Piece = bytes | memoryview
 
-TELL_S = 5.0
-"""How long it may take to tell the streams of a connection that it is closed, in seconds."""
+NOTIFY_S = 5.0
+"""How long notifying the streams of a closed connection may take, in seconds."""
 
 
 @final
 @attrs.define(eq=False)
-class Writes:
-    """The writes of one connection of HTTP/1.1, while it carries a stream.
+class Http1Writer:
+    """Writes to one HTTP/1.1 connection while it carries a stream.
 
     Attributes:
         server: hypercorn's ``TCPServer``.
         protocol: Its ``H11Protocol``.
-        holds: Whether what is written waits for what comes next, to leave with it.
+        corked: Whether what is written is kept until more follows, to leave in one write with it.
     """
 
     server: Any
     protocol: Any
     _about_to_wait: Callable[[], None]
-    holds: bool = attrs.field(default=not PLAIN, init=False)
-    _held: list[Piece] = attrs.field(factory=list, init=False)
+    corked: bool = attrs.field(default=True, init=False)
+    _pending: list[Piece] = attrs.field(factory=list, init=False)
     _is_chunked: bool = attrs.field(default=False, init=False)
     _has_ended: bool = attrs.field(default=False, init=False)
 
+    def attach(self) -> None:
+        """Take the place of ``TCPServer.protocol_send``."""
+        self.protocol.send = self.send
+
+    def detach(self) -> None:
+        """Give the place back, unless the next stream's writer has it already."""
+        if self.protocol.send == self.send:
+            self.protocol.send = self.server.protocol_send
+
     async def send(self, event: Any) -> None:
-        """Stand in for ``TCPServer.protocol_send``."""
+        """Write what *event* says, as ``TCPServer.protocol_send`` does."""
         if isinstance(event, RawData):
             if self._has_ended and event.data == LAST_CHUNK:
                 return
-            self._held.append(event.data)
-            if not self.holds:
+            self._pending.append(event.data)
+            if not self.corked:
                 await self.flush()
         else:
             await self.flush()
@@ -75,29 +82,29 @@ class Writes:
 
     @property
     def can_write_nowait(self) -> bool:
-        """Whether there is a socket to write to, which is not that of TLS, and nothing is written yet."""
-        return self.holds and hasattr(self.server.stream, "socket")
+        """Return True if there is a socket to write to, which TLS hides, and nothing is written yet."""
+        return self.corked and hasattr(self.server.stream, "socket")
 
     def write_nowait(self, body: bytes, ends: bool) -> bool:
-        """Write *body*, a part of a response's, as far as the kernel takes it; say whether nothing is left to `flush`.
+        """Write *body*, a part of a response body, as far as the kernel takes it. Return False if `flush` has to go on.
 
-        Nothing else may be between the app and hypercorn, which are passed by here. If it *ends* the body, so it does
-        the response, and what hypercorn sends of that later is dropped.
+        Nothing may stand between the app and hypercorn, since this passes them by. If *ends*, the end of the response
+        is written too, and what hypercorn sends of it later is dropped.
         """
-        self.holds = False
+        self.corked = False
         try:
-            self._held += self._framed(body)
+            self._pending += self._framed(body)
             if ends and self._is_chunked:
-                self._held.append(LAST_CHUNK)
+                self._pending.append(LAST_CHUNK)
                 self._has_ended = True
         except h11.LocalProtocolError:
             if self.protocol.connection.their_state is not h11.ERROR:
-                raise  # a head that promised less, say
-            return True  # the connection is closed: it goes where all goes that hypercorn is sent now
+                raise  # a head that promised fewer bytes, say
+            return True  # the connection is closed: hypercorn drops what it is sent, too
         if self.server.send_lock.locked():
             return False
-        self._held = _write_at_once(self.server.stream, _joined(self._held))
-        return not self._held
+        self._pending = _write_at_once(self.server.stream, _joined(self._pending))
+        return not self._pending
 
     def _framed(self, body: bytes) -> list[bytes]:
         connection = self.protocol.connection
@@ -108,29 +115,49 @@ class Writes:
         return framed
 
     async def flush(self) -> None:
-        """Write what is held, and hold nothing more."""
-        self.holds = False
-        if self._held:
-            held, self._held = self._held, []
-            await _write(self.server, _joined(held), self._about_to_wait)
+        """Write what is pending, and keep nothing back after that."""
+        self.corked = False
+        if self._pending:
+            pending, self._pending = self._pending, []
+            await _write(self.server, _joined(pending), self._about_to_wait)
+
+
+@final
+class NoHttp1Writer:
+    """Stands for the writer of an exchange whose bytes take hypercorn's own way: HTTP/2, and unknown servers."""
+
+    corked = can_write_nowait = False
+
+    def detach(self) -> None:
+        """Do nothing: no place was taken."""
+
+    def write_nowait(self, body: bytes, ends: bool) -> bool:  # noqa: ARG002
+        """Refuse: `can_write_nowait` is False."""
+        raise RuntimeError("there is no socket to write to")
+
+    async def flush(self) -> None:
+        """Do nothing: hypercorn keeps nothing back."""
+
+
+NO_HTTP1_WRITER = NoHttp1Writer()
 
 
 def repair_http2(protocol: Any) -> None:
-    """Repair the writes of a connection of HTTP/2; nothing else changes."""
+    """Repair the writes of an HTTP/2 connection; nothing else changes."""
     server = protocol.send.__self__
     if not isinstance(protocol.__dict__.get("_flush"), MethodType):
         protocol._flush = MethodType(_flush, (protocol.connection, server))
 
 
 async def _flush(self: tuple[Any, Any]) -> None:
-    """``H2Protocol._flush``, but for the faults: what cannot be written yet stays with h2, for whoever writes next."""
+    """Write as ``H2Protocol._flush`` does, without its faults: what cannot be written yet stays in h2."""
     connection, server = self
     if getattr(connection, "_data_to_send", True):
         await _write(server, iter(connection.data_to_send, b""))
 
 
 async def _write(server: Any, pieces: Iterable[Piece], about_to_wait: Callable[[], None] | None = None) -> None:
-    await _checkpoint()
+    await trio.lowlevel.checkpoint_if_cancelled()
     try:
         server.send_lock.acquire_nowait()
     except trio.WouldBlock:
@@ -139,19 +166,16 @@ async def _write(server: Any, pieces: Iterable[Piece], about_to_wait: Callable[[
         await server.send_lock.acquire()
     try:
         for piece in pieces:
-            for rest in [piece] if PLAIN else _write_at_once(server.stream, [piece]):
+            for rest in _write_at_once(server.stream, [piece]):
                 if about_to_wait is not None:
                     about_to_wait()
                 with trio.CancelScope(shield=True):
                     await server.stream.send_all(rest)
     except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + TELL_S):
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + NOTIFY_S):
             await server.protocol.handle(Closed())
     finally:
         server.send_lock.release()
-
-
-_checkpoint = trio.lowlevel.checkpoint if PLAIN else trio.lowlevel.checkpoint_if_cancelled
 
 
 def _joined(pieces: list[Piece]) -> list[Piece]:
@@ -160,7 +184,10 @@ def _joined(pieces: list[Piece]) -> list[Piece]:
 
 
 def _write_at_once(stream: Any, pieces: list[Piece]) -> list[Piece]:
-    """Write what the kernel takes of *pieces*, and return what is left; of what is wrong, trio knows the words."""
+    """Write what fits in the socket buffer, and return the rest.
+
+    On an OSError that is all of it: the ``send_all`` that follows raises the right exception.
+    """
     sock = getattr(stream, "socket", None)  # not that of TLS, which has to encrypt first
     if sock is None:
         return pieces

@@ -16,7 +16,7 @@ from .._common.exception_groups import parts_of
 from .._common.logs import log
 from ..limits import Limits
 from .asgi import ASGIApp, Receive, Scope, Send
-from .connection import Connection
+from .connection import Connection, NoConnection
 from .disconnects import is_disconnect
 from .exchange import SCOPE_KEY, Exchange, exchange_in, is_copied
 from .http1_writer import repair_http2
@@ -111,10 +111,10 @@ class ServingGuard:
     def _exchange(self, scope: Scope, receive: Receive, send: Send) -> Exchange:
         is_within = is_within_request()
         http = find_stream(scope, send) if self._reaches and not is_copied(scope) else None
-        connection = None if http is None else Connection.of(http)
-        exchange = Exchange(receive, send, connection, self._is_bare)
-        _ = exchange.worker  # known from now on, to whoever listens for signals
-        exchange.expect_response(self.stall_s)
+        connection = Connection.of(http)
+        exchange = Exchange(receive, send, connection, self._is_unwrapped)
+        _ = exchange.worker  # so that signals to the process reach it from here on
+        exchange.watchdog.watch_writes(self.stall_s)
         if http is not None:
             self._repair_protocol(connection, http)
         elif self._reaches and not is_within:
@@ -123,8 +123,8 @@ class ServingGuard:
         return exchange
 
     @property
-    def _is_bare(self) -> bool:
-        """Whether the app is Quart's own, so that nothing between us and the bodies wants to see what is sent."""
+    def _is_unwrapped(self) -> bool:
+        """Return True if the app is Quart's own: nothing between this and the bodies wants to see what is sent."""
         app = getattr(self.app, "__self__", None)
         return (
             isinstance(app, QuartTrio)
@@ -132,11 +132,11 @@ class ServingGuard:
             and app.asgi_http_class is TrioASGIHTTPConnection
         )
 
-    def _repair_protocol(self, connection: Connection | None, http: HTTPStream) -> None:
+    def _repair_protocol(self, connection: Connection | NoConnection, http: HTTPStream) -> None:
         if (protocol := protocol_behind(http)) is not None:
             lift_request_limit(protocol)
             keep_answered_streams(protocol)
-            if connection is not None:
+            if isinstance(connection, Connection):
                 repair_http2(connection.protocol)  # before any of those that share it has written
 
     def _warn_once(self, scope: Scope) -> None:

@@ -1,4 +1,8 @@
-"""One timer for all open streams of a worker: their heartbeats, looks at writes that take long, and turns to write."""
+"""One timer and one run-soon queue for all open streams of a worker.
+
+A cancel scope for each stream would be memory and time that an idle stream does not need. Heartbeats, looks at slow
+clients, idle connections and late handlers share this one.
+"""
 
 from __future__ import annotations
 
@@ -15,130 +19,130 @@ import trio
 from .._common.logs import log
 
 LINGER_S = 1.0
-"""How long it waits for the next stream when the last one has ended, in seconds."""
+"""How long a scheduler waits for the next stream after the last one has ended, in seconds."""
 
 
-class Patient(Protocol):
-    """What a heart looks at."""
+class Watched(Protocol):
+    """An object that a scheduler checks when its deadline has come."""
 
-    async def look(self, now: float) -> float:
-        """Do what is due, and say when to look again."""
+    async def check(self, now: float) -> float:
+        """Do what is due, and return the next deadline."""
 
 
 @final
 @attrs.define(eq=False)
-class Look:
-    """A patient's next look."""
+class Deadline:
+    """When a watched object is checked next."""
 
-    patient: Patient | None
+    watched: Watched | None
     at: float = math.inf
 
 
 @final
 @attrs.define(eq=False)
-class Heart:
-    """System tasks of trio's for as long as there are streams; a timer for each would cost it a cancel scope."""
+class Scheduler:
+    """The scheduler of one run of Trio: system tasks that exist while there are deadlines."""
 
     _open: int = attrs.field(default=0, init=False)
-    _due: list[tuple[float, int, Look]] = attrs.field(factory=list, init=False)
+    _due: list[tuple[float, int, Deadline]] = attrs.field(factory=list, init=False)
     _number: count[int] = attrs.field(factory=count, init=False)
     _nap: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
-    _turns: list[Callable[[], None]] = attrs.field(factory=list, init=False)
+    _soon: list[Callable[[], None]] = attrs.field(factory=list, init=False)
     _idle: trio.lowlevel.Task | None = attrs.field(default=None, init=False)
     _nursery: trio.Nursery | None = attrs.field(default=None, init=False)
 
     @classmethod
-    def beating(cls) -> Heart:
-        """Give the one of this run of trio's."""
-        heart = _heart.get(None)
-        if heart is None:
-            heart = cls()
-            _heart.set(heart)
-            trio.lowlevel.spawn_system_task(heart._beat)
-        return heart
+    def current(cls) -> Scheduler:
+        """Return the scheduler of this run of Trio; start one if there is none."""
+        scheduler = _scheduler.get(None)
+        if scheduler is None:
+            scheduler = cls()
+            _scheduler.set(scheduler)
+            trio.lowlevel.spawn_system_task(scheduler._check_in_time)
+        return scheduler
 
-    def join(self, patient: Patient, at: float) -> Look:
-        """Look at *patient* from *at* on."""
+    def add(self, watched: Watched, at: float) -> Deadline:
+        """Schedule the first check of *watched* at *at*."""
         self._open += 1
-        look = Look(patient)
-        self.hurry(look, at)
-        return look
+        deadline = Deadline(watched)
+        self.reschedule(deadline, at)
+        return deadline
 
-    def leave(self, look: Look) -> None:
-        """Look no more."""
-        look.patient = None
+    def remove(self, deadline: Deadline) -> None:
+        """Check its object no more."""
+        deadline.watched = None
         self._open -= 1
-        if len(self._due) > 2 * self._open + 64:  # nobody waits for most of them any more
-            self._due = [due for due in self._due if due[2].patient is not None]
+        if len(self._due) > 2 * self._open + 64:  # most entries are of removed deadlines
+            self._due = [due for due in self._due if due[2].watched is not None]
             heapq.heapify(self._due)
         if not self._open:
             self._nap.deadline = trio.current_time() + LINGER_S
 
-    def hurry(self, look: Look, at: float) -> None:
-        """Look at *at* already, if that is sooner."""
-        if at < look.at:
-            look.at = at
-            heapq.heappush(self._due, (at, next(self._number), look))
+    def reschedule(self, deadline: Deadline, at: float) -> None:
+        """Move *deadline* to *at*, if that is sooner."""
+        if at < deadline.at:
+            deadline.at = at
+            heapq.heappush(self._due, (at, next(self._number), deadline))
             if at < self._nap.deadline:
                 self._nap.deadline = at
 
-    def next_turn(self, turn: Callable[[], None]) -> None:
-        """Call *turn* when all that is ready now has had its own turn."""
-        self._turns.append(turn)
+    def run_soon(self, call: Callable[[], None]) -> None:
+        """Call *call* after one pass of Trio's scheduler, so when all tasks that are ready now have run."""
+        self._soon.append(call)
         if self._idle is not None:
             trio.lowlevel.reschedule(self._idle)
             self._idle = None
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Run *work* beside all else."""
+        """Run *work* in a task of its own."""
         if self._nursery is not None:
             self._nursery.start_soon(self._run, work)
-        else:  # it has not had its first pass
-            self.next_turn(partial(self.spawn, work))
+        else:  # its own task has not begun
+            self.run_soon(partial(self.spawn, work))
 
-    async def _beat(self) -> None:
+    async def _check_in_time(self) -> None:
         async with trio.open_nursery() as self._nursery:
-            turns_over = trio.CancelScope()
-            self._nursery.start_soon(self._take_turns, turns_over)
+            calls_over = trio.CancelScope()
+            self._nursery.start_soon(self._call_soon, calls_over)
             while True:
                 next_at = self._due[0][0] if self._due else math.inf
                 self._nap = trio.CancelScope(deadline=next_at if self._open else trio.current_time() + LINGER_S)
                 with self._nap:
                     await trio.sleep_forever()
                 if not self._open:
-                    _heart.set(None)  # before the looks that are under way: who comes meanwhile starts another
-                    turns_over.cancel()
+                    _scheduler.set(None)  # before checks that still run: what comes meanwhile starts another one
+                    calls_over.cancel()
                     break
                 now = trio.current_time()
                 while self._due and self._due[0][0] <= now:
-                    at, _, look = heapq.heappop(self._due)
-                    if look.at == at:  # else it was looked at sooner
-                        look.at = math.inf
-                        self._nursery.start_soon(self._look, look, now)
+                    at, _, deadline = heapq.heappop(self._due)
+                    if deadline.at == at:  # else it was checked sooner
+                        deadline.at = math.inf
+                        self._nursery.start_soon(self._check, deadline, now)
 
-    @trio.lowlevel.enable_ki_protection  # or a Ctrl-C that hits it would be trio's own failure
-    async def _take_turns(self, over: trio.CancelScope) -> None:
+    @trio.lowlevel.enable_ki_protection  # or a Ctrl-C that hits it would be an internal error of Trio's
+    async def _call_soon(self, over: trio.CancelScope) -> None:
         with over:
             while True:
-                if self._turns:
+                if self._soon:
                     await trio.lowlevel.checkpoint()
                 else:
-                    await self._wait_for_turns()
-                turns, self._turns = self._turns, []
-                for turn in turns:
+                    await self._wait_for_calls()
+                calls, self._soon = self._soon, []
+                for call in calls:
                     try:
-                        turn()
+                        call()
                     except Exception:
                         log.exception("Writing a stream failed")
-                del turn, turns  # or the streams that are over would stay for as long as nothing else happens
+                del call, calls  # or streams that are over would stay in memory until the next call
 
-    async def _wait_for_turns(self) -> None:
-        def give_up(_: object) -> trio.lowlevel.Abort:
+    async def _wait_for_calls(self) -> None:
+        def stop_waiting(_: object) -> trio.lowlevel.Abort:
             self._idle = None
             return trio.lowlevel.Abort.SUCCEEDED
 
         self._idle = trio.lowlevel.current_task()
-        await trio.lowlevel.wait_task_rescheduled(give_up)
+        await trio.lowlevel.wait_task_rescheduled(stop_waiting)
 
     @trio.lowlevel.enable_ki_protection
     async def _run(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -148,13 +152,13 @@ class Heart:
             log.exception("Writing a stream failed")
 
     @trio.lowlevel.enable_ki_protection
-    async def _look(self, look: Look, now: float) -> None:
+    async def _check(self, deadline: Deadline, now: float) -> None:
         try:
-            if look.patient is not None:  # else it has left
-                self.hurry(look, await look.patient.look(now))
+            if deadline.watched is not None:  # else it was removed
+                self.reschedule(deadline, await deadline.watched.check(now))
         except Exception:
-            log.exception("Looking after a stream failed")
-            self.hurry(look, now + LINGER_S)
+            log.exception("Checking a stream failed")
+            self.reschedule(deadline, now + LINGER_S)
 
 
-_heart: trio.lowlevel.RunVar[Heart | None] = trio.lowlevel.RunVar("heart")
+_scheduler: trio.lowlevel.RunVar[Scheduler | None] = trio.lowlevel.RunVar("scheduler")

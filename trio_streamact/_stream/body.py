@@ -17,7 +17,7 @@ from quart.wrappers.response import ResponseBody
 
 from .._common.exception_groups import parts_of, sole_error
 from .._common.logs import SafeLogger
-from .._hypercorn import Exchange, Heart, Look, is_disconnect
+from .._hypercorn import Deadline, Exchange, Scheduler, is_disconnect
 from .._protocol.encoding import Dialect, encode_done, encode_error
 from ..errors import ActionError, shutdown_error, stream_error, timeout_error
 from ..limits import Limits
@@ -143,15 +143,15 @@ class StreamBody(ResponseBody):
         self._opened_at = 0.0
         self._response: weakref.ref[Response] | None = None
         self._writer: PullWriter | PushWriter
-        self._overdue: tuple[Heart, Look] | None = None
+        self._overdue: tuple[Scheduler, Deadline] | None = None
         self._nursery: AbstractAsyncContextManager[trio.Nursery] | None = None
-        exchange.expect_stream(settings.limits.stall_s)
+        exchange.prepare_stream(settings.limits.stall_s)
 
     def belongs_to(self, response: Response) -> None:
         """Note the response whose body this is."""
         self._response = weakref.ref(response)
 
-    def _is_own_body(self) -> bool:
+    def _has_own_body(self) -> bool:
         """Return True if the response still has this body; else another body wraps it, and wants to see each part."""
         response = None if self._response is None else self._response()
         return response is not None and response.response is self
@@ -162,7 +162,7 @@ class StreamBody(ResponseBody):
         if self._refusal is None and self._worker.is_stopping:
             self._refusal = self._settings.ending(Event.STOPPED, shutdown_error())
         self._worker.join(self._drain)
-        if exchange.is_straight and self._is_own_body():
+        if exchange.can_write_directly and self._has_own_body():
             trio.lowlevel.current_task().name = self._settings.task_name
             self._writer = PushWriter(limits, exchange, self._handling)
         else:
@@ -174,7 +174,7 @@ class StreamBody(ResponseBody):
             # be reset in the handler, and Quart lets a context be popped in no other. Trio runs one task at a time.
             (task,) = self._tasks.child_tasks
             task.context = trio.lowlevel.current_task().context
-        exchange.carry_stream(limits.heartbeat_s, self._writer.beat)
+        exchange.watchdog.start_heartbeats(limits.heartbeat_s, self._writer.beat)
         # Nothing may await or raise from here on: the nursery would be left open.
         return self
 
@@ -186,20 +186,20 @@ class StreamBody(ResponseBody):
                 return False
             if not self._writer.is_delivered:
                 self._tasks.cancel_scope.cancel()  # the client has left: the handler ends too
-            elif self._handling.cancel_called and self._is_own_body():
+            elif self._handling.cancel_called and self._has_own_body():
                 await self._exchange.finish()  # the handler may be late: its client need not wait
             return await self._nursery.__aexit__(exc_type, exc, tb)
         finally:
             if self._overdue is not None:
-                heart, look = self._overdue
-                heart.leave(look)
+                scheduler, look = self._overdue
+                scheduler.remove(look)
             self._worker.leave(self._drain)
             self._release()
             self._exchange.end_stream()
             if self._writer.is_delivered:
                 self._lifecycle.move(Event.WRITTEN)
             else:
-                self._lifecycle.move(Event.STALLED if self._exchange.stalled else Event.DISCONNECTED)
+                self._lifecycle.move(Event.STALLED if self._exchange.watchdog.stalled else Event.DISCONNECTED)
             if stream_ended.has_receivers_for(self._app):
                 await self._announce(stream_ended, report=self._report())
 
@@ -233,13 +233,13 @@ class StreamBody(ResponseBody):
         """Cancel the handler at *deadline*, and end the stream soon after that even if the handler goes on."""
         self._handling.deadline = deadline
         if self._overdue is None:
-            heart = Heart.beating()
-            self._overdue = heart, heart.join(self, deadline + LATE_S)
+            scheduler = Scheduler.current()
+            self._overdue = scheduler, scheduler.add(self, deadline + LATE_S)
         else:
-            heart, look = self._overdue
-            heart.hurry(look, deadline + LATE_S)
+            scheduler, look = self._overdue
+            scheduler.reschedule(look, deadline + LATE_S)
 
-    async def look(self, now: float) -> float:
+    async def check(self, now: float) -> float:
         """End the stream if its handler is late; return when to look again."""
         if now < (at := self._handling.deadline + LATE_S):
             return at

@@ -16,7 +16,7 @@ import attrs
 import trio
 
 from .._common.logs import log
-from .._hypercorn import Exchange
+from .._hypercorn import Exchange, Scheduler
 from .._protocol.encoding import HEARTBEAT
 from ..limits import Limits
 from .buffer import FrameBuffer
@@ -209,7 +209,7 @@ class PullWriter(FrameWriter):
             return None
         if not self.buffer.is_readable and not await self._wait_readable():
             self.written_bytes += len(HEARTBEAT)
-            self.exchange.note_write()
+            self.exchange.watchdog.note_write(trio.current_time())
             return HEARTBEAT
         batch = Batch(self, self.limits.write_bytes)
         while batch.goes_on():
@@ -217,7 +217,7 @@ class PullWriter(FrameWriter):
         if not batch.frames:
             # Closed without a last frame: the handler was cancelled, or is about to fail the response, from outside.
             await trio.sleep_forever()
-        self.exchange.note_write()
+        self.exchange.watchdog.note_write(trio.current_time())
         return self._count(batch.frames)
 
     def close(self) -> None:
@@ -287,6 +287,7 @@ class PushWriter(FrameWriter):
     _on_failure: trio.CancelScope
     ends_response: bool = attrs.field(default=False, init=False)
     """Whether the end of the response leaves with the last frame, although the handler is not over."""
+    _scheduler: Scheduler = attrs.field(factory=Scheduler.current, init=False)
     _state: _Pushing = attrs.field(default=_Pushing.STOPPED, init=False)
     _head_passes: int | None = attrs.field(default=HEAD_WAIT_PASSES, init=False)
     _wrote_at: float = attrs.field(default=0.0, init=False)
@@ -350,7 +351,7 @@ class PushWriter(FrameWriter):
     def _schedule(self) -> None:
         if self._state is _Pushing.IDLE:
             self._state = _Pushing.SCHEDULED
-            self.exchange.next_turn(self._write_scheduled)
+            self._scheduler.run_soon(self._write_scheduled)
 
     def _write_scheduled(self) -> None:
         if self._state is not _Pushing.SCHEDULED:
@@ -385,7 +386,7 @@ class PushWriter(FrameWriter):
             self._on_flushed()
         else:
             self._flushed = trio.Event()
-            self.exchange.beside(self._flush)
+            self._scheduler.spawn(self._flush)
 
     async def _flush(self) -> None:
         try:
@@ -410,7 +411,7 @@ class PushWriter(FrameWriter):
         log.exception("Writing a stream failed")
         self._state = _Pushing.FAILED
         self.buffer.drop()
-        self.exchange.abort()
+        self.exchange.connection.abort()
         if self._flushed is not None:
             self._flushed.set()
         self._on_failure.cancel()

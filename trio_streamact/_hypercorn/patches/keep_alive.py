@@ -24,8 +24,7 @@ from hypercorn.events import Updated
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.trio.tcp_server import TCPServer
 
-from ..http1_writer import PLAIN
-from ..scheduler import Heart, Look
+from ..scheduler import Deadline, Scheduler
 from ..shutdown import worker_of
 from .versions import can_repair
 
@@ -39,7 +38,7 @@ class IdleTimer:
     """Stands in for hypercorn's ``TrioSingleTask`` of one connection."""
 
     _server: Any
-    _look: Look | None = attrs.field(default=None, init=False)
+    _deadline: Deadline | None = attrs.field(default=None, init=False)
 
     async def restart(self, _group: object, _action: Callable[[], object]) -> None:
         """Stand in for ``TrioSingleTask.restart``."""
@@ -54,17 +53,17 @@ class IdleTimer:
         self.cancel()
         worker = worker_of(self._server.context)
         wait_s = 0.0 if worker.is_stopping else self._server.config.keep_alive_timeout
-        self._look = Heart.beating().join(self, trio.current_time() + wait_s)
+        self._deadline = Scheduler.current().add(self, trio.current_time() + wait_s)
         worker.join(self._hurry)
 
     def cancel(self) -> None:
         """Let the connection be."""
-        if self._look is not None:
-            Heart.beating().leave(self._look)
+        if self._deadline is not None:
+            Scheduler.current().remove(self._deadline)
             worker_of(self._server.context).leave(self._hurry)
-            self._look = None
+            self._deadline = None
 
-    async def look(self, _now: float) -> float:
+    async def check(self, _now: float) -> float:
         """Close it: its time is over."""
         if hasattr(self._server, "protocol"):
             with trio.move_on_after(CLOSE_S):
@@ -76,8 +75,8 @@ class IdleTimer:
         return math.inf
 
     def _hurry(self) -> None:
-        if self._look is not None:
-            Heart.beating().hurry(self._look, trio.current_time())
+        if self._deadline is not None:
+            Scheduler.current().reschedule(self._deadline, trio.current_time())
 
 
 def repair() -> None:
@@ -105,7 +104,7 @@ def _begin_at_the_preface() -> None:
 def _end_with_the_connection() -> None:
     run: Callable[[Any], Generator[Any, Any, None]] = TCPServer.__await__
     parts = ("run", "_initiate_server_close")
-    if PLAIN or hasattr(run, "original") or not can_repair("a timer", TCPServer, parts):
+    if hasattr(run, "original") or not can_repair("a timer", TCPServer, parts):
         return
 
     def run_and_stop(self: Any) -> Generator[Any, Any, None]:
