@@ -23,6 +23,7 @@ from tests.ids import shown
 from tests.vectors import Run, runs
 from trio_streamact import InvalidInput, Stream, define_stream_action
 from trio_streamact._client.chunks import ChunkReader, structure_of
+from trio_streamact._client.errors import http_error
 from trio_streamact._client.options import MAX_EVENT_BYTES
 from trio_streamact._client.sending import outgoing
 from trio_streamact._protocol.decoding import EventDecoder
@@ -33,7 +34,6 @@ from trio_streamact.client import (
     ChunkStream,
     StreamActionReference,
     StreamActionRunner,
-    faults,
     open_stream_action,
     use_stream_action,
 )
@@ -81,7 +81,7 @@ def test_an_integer_is_exact_wherever_it_is_cut(place: int) -> None:
 @pytest.mark.parametrize("status", [-1, 0, 99, 600, 10**30])
 def test_a_status_that_http_does_not_have_counts_as_502(status: int) -> None:
     """Over HTTP/2 a server may write any number, and an error frame could not pass it on."""
-    assert faults.http_error(status).args[:3] == ("HTTP_ERROR", "HTTP 502", 502)
+    assert http_error(status).args[:3] == ("HTTP_ERROR", "HTTP 502", 502)
 
 
 class Colour(enum.Enum):
