@@ -40,11 +40,12 @@ class Limits:
     Args:
         buffer_chunks: Chunks that wait for the client before ``send`` waits too. A handler that does nothing but
             send lets others run about as often.
-        buffer_bytes: The same in bytes, whichever is reached first. One chunk always fits.
+        buffer_bytes: The same in bytes, whichever is reached first, with what is being written. One chunk always fits.
         write_bytes: Where one write stops taking more of the chunks that wait.
         chunk_bytes: The largest chunk that ``send`` takes.
         heartbeat_s: How long a stream is idle before a comment says that it is still there.
-        stall_s: How long a client may take nothing before its connection is closed.
+        stall_s: How long a client may take before it has taken 1 KiB of what waits for it, or all if that is less;
+            then its stream is ended. A client takes in steps, which may be large: see docs/deployment.md.
         drain_s: How long a handler may go on when the server shuts down, before it is cancelled; hypercorn's
             ``graceful_timeout`` must be longer.
         lifetime_s: How long a handler may run, or None for as long as it likes. One that swallows its cancellation
