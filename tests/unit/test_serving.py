@@ -13,7 +13,7 @@ from quart_trio import QuartTrio
 
 from trio_streamact import Stream, StreamActions, define_stream_action
 from trio_streamact._common import versions
-from trio_streamact._common.exception_groups import parts_of
+from trio_streamact._common.exception_groups import split_exception
 from trio_streamact._common.versions import UnrepairedWarning
 from trio_streamact._hypercorn.middleware import ServingGuard
 from trio_streamact._hypercorn.patches import flow_control, pipelining
@@ -110,13 +110,13 @@ async def test_a_group_is_taken_apart_into_what_each_part_wants() -> None:
             cancelled = error
             failure, stop = ValueError("x"), KeyboardInterrupt()
             group = BaseExceptionGroup("", [cancelled, BaseExceptionGroup("", [failure, stop])])
-            parts = parts_of(group)
+            parts = split_exception(group)
             assert isinstance(parts.cancelled, BaseExceptionGroup)
             assert parts.cancelled.exceptions == (cancelled,)
             assert parts.stop is stop
             assert isinstance(parts.failure, BaseExceptionGroup)
-            alone = parts_of(cancelled)
+            alone = split_exception(cancelled)
             assert (alone.cancelled, alone.stop, alone.failure) == (cancelled, None, None)
             raise
-    assert parts_of(failure).failure is failure
-    assert parts_of(stop).stop is stop
+    assert split_exception(failure).failure is failure
+    assert split_exception(stop).stop is stop

@@ -1,1 +1,1 @@
-"""What every room uses: logging, groups of exceptions, and the releases that were tested."""
+"""Helpers for all other modules: logging, exception groups, and the tested releases of other packages."""

@@ -1,4 +1,4 @@
-"""What an exception that leaves a task is made of."""
+"""Split the exception that leaves a task into its cancellation, its request to stop, and its failures."""
 
 from __future__ import annotations
 
@@ -12,29 +12,38 @@ _STOPS = (KeyboardInterrupt, SystemExit)
 
 @final
 @attrs.frozen
-class Parts:
-    """What an exception is made of, where it may be a group of everything: each part as it came, or None."""
+class SplitException:
+    """The parts of an exception that may be a group. A part that is missing is None.
+
+    Attributes:
+        cancelled: The ``trio.Cancelled``, or a group of them.
+        stop: The ``KeyboardInterrupt`` or ``SystemExit``; several stay in their group.
+        failure: All other exceptions.
+    """
 
     cancelled: BaseException | None
     stop: BaseException | None
     failure: BaseException | None
 
 
-def parts_of(error: BaseException) -> Parts:
-    """Split *error* into a cancellation, somebody's wish to stop the process, and the failures."""
+def split_exception(error: BaseException) -> SplitException:
+    """Return the parts of *error*, which may be a group."""
     if not isinstance(error, BaseExceptionGroup):
         is_cancelled = isinstance(error, trio.Cancelled)
         is_stop = isinstance(error, _STOPS)
-        return Parts(
+        return SplitException(
             error if is_cancelled else None, error if is_stop else None, None if is_cancelled or is_stop else error
         )
     cancelled, others = error.split(trio.Cancelled)
     stop, failure = (None, None) if others is None else others.split(_STOPS)
-    return Parts(cancelled, None if stop is None else sole_error(stop), failure)
+    return SplitException(cancelled, None if stop is None else sole_error(stop), failure)
 
 
 def sole_error(error: BaseException) -> BaseException:
-    """Follow groups with a single member down to it: what one task raised is what the nursery's owner meant."""
+    """Return the only exception in *error*, or *error* itself if it is not a group or has several members.
+
+    A nursery wraps even one exception in a group. Callers want the exception.
+    """
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     return error

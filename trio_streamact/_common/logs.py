@@ -1,4 +1,4 @@
-"""Logging that ends nothing: a handler or a filter that raises is the app's trouble, and no stream's."""
+"""Loggers that never raise: a log handler or filter that fails must not end a stream."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, final
 
 @final
 class SafeLogger:
-    """A logger whose handlers and filters may fail: what they raise is dropped, as is the record."""
+    """A logger that drops the record, and the exception, when a log handler or filter raises."""
 
     def __init__(self, logger: logging.Logger) -> None:
         self._logger = logger
@@ -23,7 +23,7 @@ class SafeLogger:
         self._log(logging.ERROR, message, arguments, exc_info)
 
     def exception(self, message: str, *arguments: object) -> None:
-        """Log an error with the exception that is being handled."""
+        """Log an error, with the traceback of the exception that is being handled."""
         self._log(logging.ERROR, message, arguments, True)
 
     def _log(self, level: int, message: str, arguments: tuple[object, ...], exc_info: Any) -> None:
@@ -32,15 +32,15 @@ class SafeLogger:
 
 
 log = SafeLogger(logging.getLogger("trio_streamact"))
-"""What is not about one app."""
+"""For records that do not belong to one app."""
 
 
 client_log = SafeLogger(logging.getLogger("trio_streamact.client"))
-"""What is about our clients."""
+"""For records of the Python client."""
 
 
 async def log_by_hypercorn(config: Any, message: str) -> None:
-    """Log the exception that is being handled where the server logs its own."""
+    """Log the exception that is being handled in hypercorn's error log."""
     with suppress(Exception):
         await config.log.exception(message)
 

@@ -1,4 +1,4 @@
-"""Which releases of the packages around us the tests run on, and what is said where another one is installed."""
+"""The releases of hypercorn, Quart and quart-trio that the tests run on, and a warning for other releases."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from types import MappingProxyType
 TESTED: Mapping[str, tuple[tuple[int, int], tuple[int, int]]] = MappingProxyType(
     {"hypercorn": ((0, 17), (0, 18)), "quart": ((0, 20), (0, 23)), "quart-trio": ((0, 12), (0, 13))}
 )
-"""The first and the last tested release of each package whose insides are known, as in ``pyproject.toml``."""
+"""The first and the last tested release of each package whose private parts we use, as in ``pyproject.toml``."""
 
 
 class UnrepairedWarning(RuntimeWarning):
-    """A fault of the server was left as it is, since the server is not one that was tested."""
+    """A patch for a fault of hypercorn was not applied, because the installed hypercorn is not a tested release."""
 
 
 def untested() -> list[str]:
-    """List the installed packages of another release than the tested ones, in words."""
+    """Return a text for each installed package that is not a tested release: "hypercorn 0.19.0 (tested: ...)"."""
     return [
-        f"{package} {installed} (tested: {_said(first)} to {_said(last)})"
+        f"{package} {installed} (tested: {_written(first)} to {_written(last)})"
         for package, (first, last) in TESTED.items()
         if not first <= _numbers(installed := version(package)) <= last
     ]
@@ -30,10 +30,10 @@ def untested() -> list[str]:
 
 @contextmanager
 def known_versions() -> Iterator[None]:
-    """Import our modules in this block: it warns once of releases that were not tested.
+    """Run the imports of our modules in this block. It warns once if a release is not tested.
 
     Raises:
-        ImportError: One of them lacks what we need. It names the releases.
+        ImportError: An import failed, and a release is not tested. The message names the releases.
     """
     if not (others := untested()):
         yield
@@ -43,12 +43,14 @@ def known_versions() -> Iterator[None]:
         yield
     except (ImportError, AttributeError) as error:
         raise ImportError(f"{found}, and does not work with it: {error}") from error
-    warnings.warn(f"{found}; faults of another hypercorn are not repaired", UnrepairedWarning, stacklevel=3)
+    warnings.warn(
+        f"{found}; patches for faults of hypercorn apply to tested releases only", UnrepairedWarning, stacklevel=3
+    )
 
 
 def _numbers(installed: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", installed)[:2])
 
 
-def _said(release: tuple[int, int]) -> str:
+def _written(release: tuple[int, int]) -> str:
     return ".".join(map(str, release))

@@ -12,7 +12,7 @@ from quart import Quart
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGIHTTPConnection
 
-from .._common.exception_groups import parts_of
+from .._common.exception_groups import split_exception
 from .._common.logs import log
 from ..limits import Limits
 from .asgi import ASGIApp, Receive, Scope, Send
@@ -104,7 +104,7 @@ class ServingGuard:
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             # hypercorn 0.17 takes a group for a failure, even one that is a cancellation and nothing else.
-            if (cancelled := parts_of(group)).stop is None and cancelled.failure is None:
+            if (cancelled := split_exception(group)).stop is None and cancelled.failure is None:
                 await trio.lowlevel.checkpoint_if_cancelled()
             raise
 
@@ -160,7 +160,7 @@ class ServingGuard:
         """
         if is_disconnect(error):
             return
-        parts = parts_of(error)
+        parts = split_exception(error)
         if parts.failure is not None:
             await exchange.fail()
         if parts.stop is None:

@@ -15,7 +15,7 @@ from blinker import NamedSignal
 from quart import Quart, Response, got_request_exception
 from quart.wrappers.response import ResponseBody
 
-from .._common.exception_groups import parts_of, sole_error
+from .._common.exception_groups import sole_error, split_exception
 from .._common.logs import SafeLogger
 from .._hypercorn import Deadline, Exchange, Scheduler, is_disconnect
 from .._protocol.encoding import Dialect, encode_done, encode_error
@@ -305,7 +305,7 @@ class StreamBody(ResponseBody):
 
     async def _end_failed(self, error: BaseException) -> None:
         """End the stream with whatever left the handler: errors, a request to stop the server, a cancellation."""
-        parts = parts_of(error)
+        parts = split_exception(error)
         if parts.cancelled is not None and trio.current_effective_deadline() != -math.inf:
             await self._fail(error)  # the task is not cancelled: the handler has kept an old Cancelled, and raised it
             return
