@@ -100,7 +100,7 @@ def test_an_event_up_to_the_limit_is_read_and_a_larger_one_refused_wherever_it_i
 
 
 def test_an_oversized_event_is_an_error_that_knows_the_limit() -> None:
-    with pytest.raises(OversizedEventError, match="an event of more than 20 bytes") as raised:
+    with pytest.raises(OversizedEventError, match="the event is larger than the limit of 20 bytes") as raised:
         feed_all(EventDecoder(LIMIT), [b"data: " + b"x" * LIMIT])
 
     assert raised.value.limit_bytes == LIMIT

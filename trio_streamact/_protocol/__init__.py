@@ -1,1 +1,1 @@
-"""What the server and its clients agree on: events, chunks, endings, and JSON. It does no I/O."""
+"""The wire format that the server and its clients share: events, chunks, endings, JSON. Nothing here does I/O."""

@@ -1,7 +1,7 @@
-"""The bytes of an event stream to events, wherever the network cuts them.
+"""Decode the bytes of an event stream to events, wherever the network splits the bytes.
 
 Source: HTML Living Standard, 9.2.5 "Parsing an event stream" and 9.2.6 "Interpreting an event stream".
-One departure: the standard lets an event grow without end, and a reader of strangers' bytes must not.
+One departure: the standard does not limit the size of an event; this decoder does, because the sender is not trusted.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ _BOM = b"\xef\xbb\xbf"
 
 @final
 class MalformedFrameError(ValueError):
-    """An event is none that a stream action sends."""
+    """An event does not have the form that stream actions send."""
 
 
 @final
 @attrs.frozen
 class OversizedEventError(ValueError):
-    """An event is larger than we agreed to hold in memory."""
+    """An event is larger than the limit of the decoder."""
 
     limit_bytes: int
 
     def __str__(self) -> str:
-        return f"an event of more than {self.limit_bytes} bytes"
+        return f"the event is larger than the limit of {self.limit_bytes} bytes"
 
 
 @final
 @attrs.frozen
 class Event:
-    """One dispatched event: its data, its type, and the last event ID as it stood when it was dispatched."""
+    """One dispatched event: its data, its type, and the last event ID at the time of dispatch."""
 
     data: str
     type: str = "message"
@@ -44,22 +44,20 @@ class Event:
 
 
 def as_text(data: bytes) -> str:
-    """Decode bytes of a stream: those that are no UTF-8 become U+FFFD, as the standard's decoder makes them."""
+    """Decode *data* as UTF-8. Invalid bytes become U+FFFD, as in the standard's "UTF-8 decode"."""
     return data.decode("utf-8", "replace")
 
 
 @final
 @attrs.define(eq=False)
 class EventDecoder:
-    """Feed it bytes, it gives the events that they complete.
+    """An incremental decoder: feed it bytes, and it yields the events that they complete.
 
     Args:
-        max_event_bytes: How much of an unfinished event is kept, the names of its fields included. By default twice
-            what a chunk may be.
+        max_event_bytes: The largest event, field names included. The default is twice the default size of a chunk.
 
     Attributes:
-        retry_ms: The reconnection time that the stream last asked for, in milliseconds and at most ``MAX_RETRY_MS``, or
-            None.
+        retry_ms: The last reconnection time that the stream set, in milliseconds, at most ``MAX_RETRY_MS``; or None.
     """
 
     max_event_bytes: int = 2 * 1024 * 1024
@@ -71,29 +69,30 @@ class EventDecoder:
     _data_bytes: int = attrs.field(default=0, init=False)
     _type: str = attrs.field(default="", init=False)
     _id: str = attrs.field(default="", init=False)
-    _has_overflown: bool = attrs.field(default=False, init=False)
+    _has_overflowed: bool = attrs.field(default=False, init=False)
 
     def feed(self, part: bytes) -> Iterator[Event]:
-        """Take the next bytes, however they are cut, and give the events that they complete, one by one.
+        """Yield the events that *part*, the next bytes, completes.
 
-        Nothing is taken before it is iterated; iterate to the end before feeding the next part.
+        This is a generator: it does nothing before it is iterated. Iterate to the end before you feed the next part.
 
         Raises:
-            OversizedEventError: An event has grown beyond ``max_event_bytes``. The events before it were given; from
-                here on the decoder takes nothing.
+            OversizedEventError: An event is larger than ``max_event_bytes``. Earlier events were yielded. After this
+                every call raises the same error.
         """
         for type_, data in self.feed_raw(part):
             yield Event(as_text(data), type_ or "message", self._id)
 
     def feed_raw(self, part: bytes) -> Iterator[tuple[str, bytes]]:
-        """As ``feed``, but give no more of each event than its type, "" where it has none, and the bytes of its data.
+        """Like ``feed``, but yield only the type of each event ("" if it has none) and the bytes of its data.
 
-        For who reads the bytes himself: most of the time that ``feed`` takes goes into what it makes of them.
+        This is for callers that decode the data themselves. It is faster: most of the time of ``feed`` goes into
+        decoding text and building ``Event`` objects.
         """
-        if self._has_overflown:
+        if self._has_overflowed:
             raise self._overflow()
         if self._after_cr and part:
-            # The line ended at the CR already: waiting for the LF would hold an event back.
+            # The line ended at the CR. Waiting for a possible LF would have delayed the event.
             self._after_cr = False
             part = part.removeprefix(b"\n")
         self._line += part
@@ -104,21 +103,21 @@ class EventDecoder:
             if self._line.startswith(_BOM):
                 del self._line[: len(_BOM)]
             part = bytes(self._line)
-        # Only the new part is searched: a long line that comes in small parts costs no more than in one.
+        # Search only the new part, so that a long line in many small parts costs linear time.
         if b"\n" in part or b"\r" in part:
             yield from self._read_lines(self._take_lines())
-        # A line counts whole or not, so it is the same wherever the bytes were cut.
+        # Count the unfinished line in full, so that the limit does not depend on where the bytes were split.
         if self._data_bytes + len(self._line) > self.max_event_bytes:
             raise self._overflow()
 
     def _take_lines(self) -> list[bytes]:
-        """Take all lines that have ended, without their ends."""
+        """Remove the complete lines from the buffer and return them, without their line ends."""
         text = bytes(self._line)
         if b"\r" not in text:
             lines = text.split(b"\n")
             unfinished = lines.pop()
         else:
-            # On bytes, splitlines knows just the three line ends of the standard.
+            # bytes.splitlines splits at exactly the three line ends of the standard.
             lines = text.splitlines()
             unfinished = b"" if text.endswith((b"\r", b"\n")) else lines.pop()
             self._after_cr = text.endswith(b"\r")
@@ -126,7 +125,7 @@ class EventDecoder:
         return lines
 
     def _read_lines(self, lines: list[bytes]) -> Iterator[tuple[str, bytes]]:
-        # One loop with few calls, for this is where the time of a stream goes.
+        # One loop with few calls: this is the hot path of a client.
         data, data_bytes, limit = self._data, self._data_bytes, self.max_event_bytes
         for line in lines:
             if line:
@@ -146,7 +145,7 @@ class EventDecoder:
         self._data_bytes = data_bytes
 
     def _read_field(self, line: bytes) -> bool:
-        """Take what *line* says, and tell whether it was data."""
+        """Process the field in *line*. Return True if it is a data field."""
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         match name:
@@ -157,13 +156,13 @@ class EventDecoder:
                 self._type = as_text(value)
             case b"id" if b"\0" not in value:
                 self._id = as_text(value)
-            case b"retry" if value.isdigit():  # of bytes, only ASCII digits are
-                # Eighteen are more than enough, and thousands of digits Python refuses to read.
+            case b"retry" if value.isdigit():  # bytes.isdigit accepts ASCII digits only
+                # int() raises for more than 4300 digits.
                 self.retry_ms = min(int(value.lstrip(b"0")[:18] or b"0"), MAX_RETRY_MS)
-            case _:  # a comment has an empty name; unknown fields are dropped
+            case _:  # a comment (its name is empty) or an unknown field: the standard ignores both
                 pass
         return False
 
     def _overflow(self) -> OversizedEventError:
-        self._has_overflown = True
+        self._has_overflowed = True
         return OversizedEventError(self.max_event_bytes)

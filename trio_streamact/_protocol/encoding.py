@@ -1,7 +1,7 @@
-"""Chunks and endings to the bytes of an event stream.
+"""Encode chunks and endings as frames of an event stream.
 
-Source: HTML Living Standard, 9.2.5 "Parsing an event stream", and for the dialect ``"marked"`` the frames of
-nuxt-actions' ``defineStreamAction``. JSON never holds a raw line end, so one ``data:`` line carries any chunk.
+Source: HTML Living Standard, 9.2.5 "Parsing an event stream"; for the dialect ``"marked"``, the frames of
+nuxt-actions' ``defineStreamAction``. JSON never contains a raw line end, so one ``data:`` line is enough for a chunk.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import orjson
 
 from ..errors import ActionError, OversizedChunkError
 from .json import OPTIONS, encode_slowly
-from .plain_values import HOOK_ATTRIBUTE, hook_for, hooks, not_serializable, take_apart
+from .plain_values import HOOK_ATTRIBUTE, hook_for, hooks, not_serializable, unstructure
 
 Dialect = Literal["marked", "named"]
 """How streams end: with the frames of nuxt-actions, or with events that are named ``done`` and ``error``."""
@@ -25,21 +25,21 @@ ERROR_KEY = "__actions_error"
 RESERVED_KEYS = frozenset({DONE_KEY, ERROR_KEY})
 
 HEARTBEAT = b":\n\n"
-"""A comment, which every reader drops (9.2.6: "If the line starts with a U+003A COLON character (:)")."""
+"""A comment, which every client ignores (9.2.6: "If the line starts with a U+003A COLON character (:)")."""
 
-_RESERVED = f"a chunk may not have the keys {DONE_KEY} and {ERROR_KEY}: they end streams"
+_RESERVED = f"invalid chunk: the keys {DONE_KEY} and {ERROR_KEY} are reserved for the ending of a stream"
 
 
 def encode_chunk(data: object, limit_bytes: int = sys.maxsize) -> bytes:
-    """Encode *data* as the frame of one chunk, the same in every dialect.
+    """Return the frame of the chunk *data*. It is the same in every dialect.
 
-    Whatever JSON can say is taken, and attrs classes, dataclasses, pydantic models, msgspec structs, enums, dates,
-    UUIDs, sets, ``Decimal`` (as text) and ``bytes`` (as base64), at any depth.
+    *data* may contain, at any depth: JSON values, attrs classes, dataclasses, pydantic models, msgspec structs,
+    enums, dates, UUIDs, sets, ``Decimal`` (encoded as text) and ``bytes`` (encoded as base64).
 
     Raises:
-        TypeError: *data* holds something that JSON cannot say.
-        ValueError: *data* is an object with a reserved key, which would end the stream.
-        OversizedChunkError: The chunk is larger than *limit_bytes*.
+        TypeError: *data* contains a value that is not JSON serializable.
+        ValueError: *data* is an object with a reserved key: clients would take it for an ending.
+        OversizedChunkError: The encoded chunk is larger than *limit_bytes*.
     """
     cls = data.__class__
     try:
@@ -50,14 +50,14 @@ def encode_chunk(data: object, limit_bytes: int = sys.maxsize) -> bytes:
         except KeyError:
             hook = hook_for(cls)
     if hook is not None:
-        try:  # and no function round it: this is done for every chunk
+        try:  # inline: a function call for every chunk would cost time
             data = hook(data)
         except (TypeError, ValueError, RecursionError) as error:
             raise not_serializable(error) from error
     if isinstance(data, dict) and not RESERVED_KEYS.isdisjoint(data):
         raise ValueError(_RESERVED)
     try:
-        text = orjson.dumps(data, take_apart, OPTIONS)
+        text = orjson.dumps(data, unstructure, OPTIONS)
     except TypeError:
         if isinstance(data, dict) and any(isinstance(key, Enum) and key.value in RESERVED_KEYS for key in data):
             raise ValueError(_RESERVED) from None
@@ -74,15 +74,15 @@ _DONE_FRAMES: dict[Dialect, bytes] = {
 
 
 def encode_done(dialect: Dialect) -> bytes:
-    """Encode the frame that says the stream is complete."""
+    """Return the frame that ends a complete stream."""
     return _DONE_FRAMES[dialect]
 
 
 def encode_error(error: ActionError, dialect: Dialect) -> bytes:
-    """Encode the frame that says the stream has failed, and how."""
+    """Return the frame that ends a failed stream with *error*."""
     try:
         text = orjson.dumps(error.as_json())
-    except TypeError:  # lone surrogates in a message, a status beyond 64 bits
+    except TypeError:  # a lone surrogate in the message, or a status of more than 64 bits
         text = encode_slowly(error.as_json())
     if dialect == "marked":
         return b'data: {"%b":%b}\n\n' % (ERROR_KEY.encode(), text)

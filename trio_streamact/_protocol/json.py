@@ -1,4 +1,4 @@
-"""JSON text from values, and values from JSON text, where orjson alone is not exact or refuses."""
+"""Encode and decode JSON exactly, also where orjson is not exact or raises."""
 
 from __future__ import annotations
 
@@ -12,67 +12,70 @@ from uuid import UUID
 import orjson
 
 from .decoding import MalformedFrameError, as_text
-from .plain_values import CIRCULAR, NOT_SERIALIZABLE, take_apart
+from .plain_values import CIRCULAR, NOT_SERIALIZABLE, unstructure
 
-# Dataclasses go through cattrs like attrs classes do: orjson's own way silently leaves out `_private` fields.
-# Times go through Python: of one with 10 to 99 ms, orjson (3.13) leaves out a zero, and so makes it ten times as many.
+# cattrs handles dataclasses, like attrs classes: orjson alone silently omits `_private` fields.
+# Python formats times: for 10 to 99 ms, orjson (3.13) omits a zero, which makes the fraction ten times too large.
 OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 def encode_json(data: object) -> bytes:
-    """Encode *data* in the way of a chunk, as no more than its JSON.
+    """Return the JSON of *data*, without a frame around it.
 
     Raises:
-        TypeError: *data* holds something that JSON cannot say.
+        TypeError: *data* contains a value that is not JSON serializable.
     """
-    within = [data]  # where all that is not plain is met in the same way
+    within = [data]  # in a list, orjson calls `unstructure` for the value itself too
     try:
-        return orjson.dumps(within, take_apart, OPTIONS)[1:-1]
+        return orjson.dumps(within, unstructure, OPTIONS)[1:-1]
     except TypeError:
         return encode_slowly(within)[1:-1]
 
 
 def encode_slowly(data: object) -> bytes:
-    """Encode what JSON can say and orjson will not: keys that are numbers, dates or enums, integers beyond 64 bits,
-    lone surrogates (escaped, as ``JSON.stringify`` does), more than 254 levels."""
+    """Return the JSON of *data* for values that orjson rejects.
+
+    These are keys that are numbers, dates or enums; integers of more than 64 bits; lone surrogates (escaped, as
+    ``JSON.stringify`` does); more than 254 levels.
+
+    Raises:
+        TypeError: *data* contains a value that is not JSON serializable.
+    """
     try:
-        return orjson.dumps(data, take_apart, OPTIONS | orjson.OPT_NON_STR_KEYS)
+        return orjson.dumps(data, unstructure, OPTIONS | orjson.OPT_NON_STR_KEYS)
     except TypeError:
         pass
     try:
-        text = json.dumps(_spelt_out(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        text = json.dumps(_to_plain(data), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except RecursionError as error:
         raise TypeError(CIRCULAR) from error
-    except ValueError as error:  # an integer of more digits than Python is willing to write
+    except ValueError as error:  # an integer with more digits than Python converts to text
         raise TypeError(f"{NOT_SERIALIZABLE}: {error}") from error
     return _LONE_SURROGATES.sub(lambda match: f"\\u{ord(match[0]):04x}", text).encode()
 
 
-def _spelt_out(value: object) -> object:
-    """Say *value* in nothing but the types that ``json`` knows, and in the way that orjson would have."""
+def _to_plain(value: object) -> object:
+    """Return *value* in types that ``json`` encodes, so that the result equals the one of orjson."""
     if isinstance(value, dict):
-        return {_spelt_key(key): _spelt_out(member) for key, member in value.items()}
+        return {_to_plain_key(key): _to_plain(member) for key, member in value.items()}
     if isinstance(value, list | tuple):
-        return [_spelt_out(item) for item in value]
+        return [_to_plain(item) for item in value]
     if isinstance(value, Enum):
-        return _spelt_out(value.value)
+        return _to_plain(value.value)
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if value is None or isinstance(value, str | int | float):
         return value
     if isinstance(value, UUID):
         return str(value)
-    return _spelt_out(take_apart(value))
+    return _to_plain(unstructure(value))
 
 
-def _spelt_key(key: object) -> object:
-    if not isinstance(key, dict | list | tuple) and not isinstance(spelt := _spelt_out(key), dict | list):
-        return spelt
-    raise TypeError(f"{NOT_SERIALIZABLE}: {type(key).__qualname__} cannot be a key")
-
-
-# JSON text to values
+def _to_plain_key(key: object) -> object:
+    if not isinstance(key, dict | list | tuple) and not isinstance(plain := _to_plain(key), dict | list):
+        return plain
+    raise TypeError(f"{NOT_SERIALIZABLE}: unsupported key type {type(key).__qualname__}")
 
 
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
@@ -82,38 +85,38 @@ _SHORT_BYTES = 32
 
 
 def read_json(data: bytes) -> Any:
-    """Read *data* as Python's ``json`` does, to the last digit of any integer, but for NaN and infinities.
+    """Decode *data* as Python's ``json`` does, integers of any size exactly, but without NaN and infinities.
 
     Raises:
-        MalformedFrameError: It is no JSON.
+        MalformedFrameError: *data* is not valid JSON.
     """
     return _read_slowly(data) if may_hold_long_number(data) else read_json_of_short_numbers(data)
 
 
 def may_hold_long_number(data: bytes) -> bool:
-    """Whether so many digits stand together anywhere in *data* that they may need more than 64 bits."""
+    """Return True if *data* contains 19 digits in a row: such a number may need more than 64 bits."""
     if len(data) < _SHORT_BYTES:
         return _LONG_NUMBER.search(data) is not None
-    return _NINETEEN_DIGITS in data.translate(_DIGITS_TO_ZEROS)  # where there is much, ten times as fast
+    return _NINETEEN_DIGITS in data.translate(_DIGITS_TO_ZEROS)  # for long data ten times as fast as the regex
 
 
 def read_json_of_short_numbers(data: bytes) -> Any:
-    """As ``read_json``, for data of which it is known that they hold no long number."""
+    """Like ``read_json``, for *data* without long numbers (see ``may_hold_long_number``)."""
     try:
-        return orjson.loads(data)  # which makes inexact floats of long integers
+        return orjson.loads(data)  # converts long integers to inexact floats
     except orjson.JSONDecodeError:
-        return _read_slowly(data)  # it may be JSON all the same: lone surrogates, huge numbers, more than 1024 levels
+        return _read_slowly(data)  # orjson also rejects valid JSON: lone surrogates, huge numbers, over 1024 levels
 
 
 def _read_slowly(data: bytes) -> Any:
     try:
         return _decode_json(as_text(data))
     except (ValueError, RecursionError) as error:
-        raise MalformedFrameError("the data of an event is no JSON") from error
+        raise MalformedFrameError("the data of the event is not valid JSON") from error
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")  # Python reads NaN and Infinity, and nobody else does
+    raise ValueError(f"{name} is not valid JSON")  # Python's json accepts NaN and Infinity, the JSON standard does not
 
 
 _decode_json = json.JSONDecoder(parse_constant=_refuse_constant).decode

@@ -1,4 +1,4 @@
-"""Events back to what the server meant by them: a chunk, or one of the endings, in either dialect."""
+"""Convert events to messages: a chunk, or one of the endings, in either dialect."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_FLOAT = sys.float_info.max
 @final
 @attrs.frozen
 class Chunk:
-    """What one ``send`` sent, as JSON values."""
+    """The value of one ``send``, as JSON values."""
 
     data: Any
 
@@ -30,10 +30,10 @@ class Done:
 
 
 def read_frame(event: Event) -> Chunk | Done | ActionError:
-    """Say what *event* means. The dialect is the event's own matter: a reader needs not know it beforehand.
+    """Return the message in *event*. The event shows its dialect, so the caller does not name one.
 
     Raises:
-        MalformedFrameError: Its data is no JSON, or its error no error.
+        MalformedFrameError: The data is not valid JSON, or the event is a malformed error frame.
     """
     value = read_json(event.data.encode(errors="replace"))
     ending = ending_of(event.type, value)
@@ -41,10 +41,10 @@ def read_frame(event: Event) -> Chunk | Done | ActionError:
 
 
 def ending_of(type_: str, value: Any) -> Done | ActionError | None:
-    """Give the ending that an event of *type_* is, its data being *value*, or None where it is a chunk.
+    """Return the ending in an event of type *type_* with the data *value*, or None if the event is a chunk.
 
     Raises:
-        MalformedFrameError: It is an error that is none.
+        MalformedFrameError: The event is a malformed error frame.
     """
     if type_ == "error":
         return _error_of(value)
@@ -55,7 +55,7 @@ def ending_of(type_: str, value: Any) -> Done | ActionError | None:
 
 
 def _error_of(members: Any) -> ActionError:
-    # Member by member, as the browser's client does: what a program goes by must be what it takes it for.
+    # Check the type of every member, as the browser client does: programs rely on them.
     members = members if isinstance(members, dict) else {}
     code, message, status = members.get("code"), members.get("message"), members.get("statusCode")
     field_errors, retry_after_s = members.get("fieldErrors"), members.get("retryAfter")
@@ -69,7 +69,7 @@ def _error_of(members: Any) -> ActionError:
         and (retry_after_s is None or (_is_number(retry_after_s) and 0 <= retry_after_s <= MAX_FLOAT))
     ):
         return ActionError(code, message, int(status), field_errors, retry_after_s=retry_after_s)
-    raise MalformedFrameError("malformed error frame: a member is missing or has the wrong type")
+    raise MalformedFrameError("malformed error frame: a member is missing, or its type or value is invalid")
 
 
 def _is_number(value: Any) -> bool:

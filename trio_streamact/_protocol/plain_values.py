@@ -1,4 +1,4 @@
-"""Values of any type to the plain values that JSON is made of."""
+"""Unstructure values of any type to the plain values that JSON consists of."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from typing_extensions import is_typeddict
 
 _PLAIN_TYPES = (dict, list, tuple, str, int, float, bool, type(None))
 
-NOT_SERIALIZABLE = "the chunk cannot be said in JSON"
-CIRCULAR = f"{NOT_SERIALIZABLE}: it holds itself, or is nested too deeply"
+NOT_SERIALIZABLE = "value is not JSON serializable"
+CIRCULAR = f"{NOT_SERIALIZABLE}: it contains itself, or is nested too deeply"
 
 
 def _is_mapping(cls: Any) -> bool:
@@ -32,27 +32,27 @@ def _mapping_hook(cls: Any, converter: Any) -> Any:
 
 
 def _make_converter() -> Any:
-    # Sets have an order only once they are lists; the rest is what browsers read: base64 has `atob`.
+    # A set becomes a list, since JSON has no sets. Browsers can decode base64 with `atob`.
     converter = make_converter(unstruct_collection_overrides={AbstractSet: list})
     converter.register_unstructure_hook(bytes, lambda value: base64.b64encode(value).decode())
     converter.register_unstructure_hook(Decimal, str)
     for moment in (datetime, date, time):
         converter.register_unstructure_hook(moment, moment.isoformat)
-    # Not cattrs' own hook for orjson: it makes "Color.RED" of an enum that is a key.
+    # Not the hook of cattrs' orjson converter: it encodes an enum key as "Color.RED".
     converter.register_unstructure_hook_factory(_is_mapping, _mapping_hook)
     return converter
 
 
 Hook = Callable[[Any], Any] | None
-"""The function that takes a value of one type apart; None where orjson takes the value as it stands."""
+"""The function that unstructures a value of one type; None if orjson encodes the value as it is."""
 
 _converter = _make_converter()
 hooks: dict[type, Hook] = dict.fromkeys(_PLAIN_TYPES)
-"""The hooks of types that are there for good. A class that a program makes may come with a request: it keeps its hook
-itself, so that both can be collected."""
+"""The hooks of static types. A class that is created at run time, perhaps once per request, keeps its hook in an
+attribute of its own, so that the garbage collector can free both."""
 
 HOOK_ATTRIBUTE = "_trio_streamact_hook"
-_HEAP_TYPE = 1 << 9  # `Py_TPFLAGS_HEAPTYPE`: made while the program runs
+_HEAP_TYPE = 1 << 9  # `Py_TPFLAGS_HEAPTYPE`: the class was created at run time
 
 
 def _hook_of(cls: type) -> Hook:
@@ -66,7 +66,7 @@ def _hook_of(cls: type) -> Hook:
 
 
 def hook_for(cls: type) -> Hook:
-    """Find, once, the function that makes plain values of a *cls*."""
+    """Return the hook of *cls*, and store it so that later look-ups are fast."""
     hook: Hook
     if "pydantic" in sys.modules and issubclass(cls, sys.modules["pydantic"].BaseModel):
         hook = _pydantic_members
@@ -79,7 +79,7 @@ def hook_for(cls: type) -> Hook:
     if not cls.__flags__ & _HEAP_TYPE:
         hooks[cls] = hook
     else:
-        with suppress(TypeError, AttributeError):  # a metaclass that lets nobody in: it is found anew each time
+        with suppress(TypeError, AttributeError):  # a metaclass that forbids attributes: no hook is stored
             setattr(cls, HOOK_ATTRIBUTE, hook)
     return hook
 
@@ -88,7 +88,8 @@ def _by_cattrs(cls: type) -> Hook:
     if not cls.__flags__ & _HEAP_TYPE:
         hook: Hook = _converter.get_unstructure_hook(cls)
         return hook
-    # cattrs keeps what it has seen, and the code that it wrote, for good: a copy of the converter goes with the class.
+    # cattrs keeps every class and the code it generated forever. With a copy of the converter they live as long as
+    # the class; the source text that cattrs adds to linecache is removed.
     hook = _converter.copy().get_unstructure_hook(cls)
     for file in [file for file in linecache.cache if file.startswith("<cattrs generated unstructure")]:
         del linecache.cache[file]
@@ -96,7 +97,10 @@ def _by_cattrs(cls: type) -> Hook:
 
 
 def _enum_value(member: Enum) -> object:
-    """The value of *member*, taken apart too: orjson would do that, but unseen, and it may have reserved keys."""
+    """Return the unstructured value of *member*.
+
+    orjson would encode it as well, but then `encode_chunk` could not check it for reserved keys.
+    """
     hook = _hook_of(member.value.__class__)
     return member.value if hook is None else hook(member.value)
 
@@ -106,17 +110,21 @@ def _pydantic_members(model: Any) -> Any:
 
 
 def not_serializable(error: Exception) -> TypeError:
-    """What to say of an *error* that a hook has raised; a ValueError is one of pydantic's."""
+    """Return the TypeError for an *error* that a hook raised. pydantic's hooks raise ValueError."""
     return TypeError(CIRCULAR if isinstance(error, RecursionError) else f"{NOT_SERIALIZABLE}: {error}")
 
 
-def take_apart(value: object) -> object:
-    """What orjson asks when it meets a value that it does not know, at any depth."""
+def unstructure(value: object) -> object:
+    """Return *value* as plain values. orjson calls this for each value, at any depth, of a type it does not know.
+
+    Raises:
+        TypeError: The type of *value* is not JSON serializable.
+    """
     hook = _hook_of(value.__class__)
     try:
         plain = value if hook is None else hook(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise not_serializable(error) from error
     if plain is value:
-        raise TypeError(f"{NOT_SERIALIZABLE}: it has no form for {type(value).__qualname__}")
+        raise TypeError(f"{NOT_SERIALIZABLE}: unsupported type {type(value).__qualname__}")
     return plain
