@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from trio_streamact._inputs import Text
+from trio_streamact._inputs import UntypedText
 from trio_streamact._protocol.decoding import Event
 from trio_streamact._protocol.encoding import RESERVED_KEYS
 
@@ -49,7 +49,7 @@ def parsed_json() -> st.SearchStrategy[Any]:
 def queries(names: list[str]) -> st.SearchStrategy[dict[str, Any]]:
     """What a query or a form can hold; most of the names are among *names*, and many values are nearly right."""
     likely = ["", "0", "1", "-7", "1.5", "1e999", "9" * 25, "true", "off", "[1]", '["a"]', "{}", '{"a":1}', "[", "nan"]
-    values = (st.sampled_from(likely) | st.text(max_size=8)).map(Text)
+    values = (st.sampled_from(likely) | st.text(max_size=8)).map(UntypedText)
     keys = st.sampled_from(names) | st.text(max_size=4)
     return st.dictionaries(keys, values | st.lists(values, min_size=2, max_size=3), max_size=6)
 

@@ -205,7 +205,7 @@ def test_the_root_imports_neither_the_client_nor_the_tools_for_tests() -> None:
         ("_hypercorn/middleware.py", "from .. import _stream", ["trio_streamact._stream"]),
         ("_inputs/texts.py", "from .schema import x", ["trio_streamact._inputs.schema"]),
         ("_inputs/texts.py", "from . import declared, schema", ["trio_streamact._inputs.schema"]),
-        ("_inputs/texts.py", "from . import Text", ["trio_streamact._inputs.Text"]),
+        ("_inputs/texts.py", "from . import UntypedText", ["trio_streamact._inputs.UntypedText"]),
         ("_inputs/texts.py", "from .texts import x", ["trio_streamact._inputs.texts"]),
         ("_inputs/texts.py", "import trio_streamact._inputs", ["trio_streamact._inputs"]),
         ("_inputs/texts.py", "if TYPE_CHECKING:\n    from .schema import x", ["trio_streamact._inputs.schema"]),

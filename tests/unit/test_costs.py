@@ -106,8 +106,8 @@ def test_brackets_and_commas_are_counted_outside_of_strings(text: bytes, message
     ("value", "message"),
     [
         ({"k" * 256: 1}, None),
-        ({"k" * 257: 1}, "A name is longer than 256 characters"),
-        ([{"a": [{"k" * 257: 1}]}], "A name is longer than 256 characters"),
+        ({"k" * 257: 1}, "A member name is longer than 256 characters"),
+        ([{"a": [{"k" * 257: 1}]}], "A member name is longer than 256 characters"),
         ([0] * 9_999, None),
         ([0] * 10_000, "More than 10000 values"),
         ([[0] * 99] * 101, "More than 10000 values"),
@@ -125,7 +125,7 @@ def test_long_names_around_many_values_are_bounded_together() -> None:
         value = {"k" * 200: value}
     size = len(json.dumps(value))
     assert message_of(lambda: check_value(value, size, BOUNDS, hashes_numbers=False)) == (
-        "The names are too long for so many values"
+        "The member names are too long for this number of values"
     )
 
 
@@ -156,13 +156,15 @@ def test_few_items_are_hashed_whose_hashes_a_client_can_choose() -> None:
     ids = [str(uuid.UUID(int=1 + k * (2**61 - 1))) for k in range(HASHED_ITEMS + 1)]
     schema = input_schema(Order)
     assert len(schema.bounded({"ids": ids[:-1]}, 40_000, BOUNDS)().ids) == HASHED_ITEMS
-    assert message_of(lambda: schema.bounded({"ids": ids}, 40_000, BOUNDS)) == "More than 1000 items in one place"
+    assert (
+        message_of(lambda: schema.bounded({"ids": ids}, 40_000, BOUNDS)) == "More than 1000 items in one list or object"
+    )
 
 
 def test_json_in_a_text_of_a_form_is_bounded_too() -> None:
-    from trio_streamact._inputs import Text
+    from trio_streamact._inputs import UntypedText
 
-    text = Text('{"a": [' + "1," * 10_000 + "1]}")
+    text = UntypedText('{"a": [' + "1," * 10_000 + "1]}")
     assert message_of(lambda: input_schema(Order).bounded({"pairs": text}, len(text), BOUNDS)) == (
         "More than 10000 values"
     )
@@ -342,7 +344,7 @@ async def test_each_bound_is_a_limit_of_the_app_and_of_the_action() -> None:
     for value, message in (
         ([1, 2, 3, 4, 5], "More than 5 values"),
         ([[[1]]], "Nested deeper than 2 levels"),
-        ({"abcd": 1}, "A name is longer than 3 characters"),
+        ({"abcd": 1}, "A member name is longer than 3 characters"),
     ):
         error = await error_of(app, "any", json=value)
         assert error.field_errors == {"_root": [message]}

@@ -32,8 +32,8 @@ import pytest
 from attrs import define, field, validators
 
 from trio_streamact import InvalidInput
-from trio_streamact._inputs import MAX_ERRORS, InputSchema, Text, as_json, input_schema
-from trio_streamact._inputs.texts import MOST_FIELDS
+from trio_streamact._inputs import MAX_ERRORS, InputSchema, UntypedText, as_json, input_schema
+from trio_streamact._inputs.texts import MAX_FIELDS
 
 T = TypeVar("T")
 
@@ -176,10 +176,10 @@ def test_a_declared_type_is_made_of_the_json_that_stands_for_it(declared: Any, r
 @pytest.mark.parametrize(
     ("declared", "raw", "errors"),
     [
-        (datetime, "yesterday", {"_root": ["Expected a date and time as ISO 8601 has it"]}),
-        (datetime, 1709208000, {"_root": ["Expected a date and time as ISO 8601 has it"]}),
-        (date, "2023-02-29", {"_root": ["Expected a date as ISO 8601 has it"]}),
-        (time, "25:00", {"_root": ["Expected a time of day as ISO 8601 has it"]}),
+        (datetime, "yesterday", {"_root": ["Expected an ISO 8601 date and time"]}),
+        (datetime, 1709208000, {"_root": ["Expected an ISO 8601 date and time"]}),
+        (date, "2023-02-29", {"_root": ["Expected an ISO 8601 date"]}),
+        (time, "25:00", {"_root": ["Expected an ISO 8601 time of day"]}),
         (UUID, "1234", {"_root": ["Expected a UUID"]}),
         (Decimal, 1.1, {"_root": ["Expected a decimal number as text"]}),
         (Decimal, "one", {"_root": ["Expected a decimal number as text"]}),
@@ -193,8 +193,8 @@ def test_a_declared_type_is_made_of_the_json_that_stands_for_it(declared: Any, r
         (list[int], {"0": 1}, {"_root": [A_LIST]}),
         (list[int], [1, "2", True, 4], {"1": [WHOLE], "2": [WHOLE]}),
         (set[list[int]], [[1]], {"0": ["Invalid value"]}),
-        (tuple[int, str], [1], {"_root": ["Expected a list of 2"]}),
-        (tuple[int, str], [1, "a", 2], {"_root": ["Expected a list of 2"]}),
+        (tuple[int, str], [1], {"_root": ["Expected a list of length 2"]}),
+        (tuple[int, str], [1, "a", 2], {"_root": ["Expected a list of length 2"]}),
         (tuple[int, str], ["a", 1], {"0": [WHOLE], "1": [A_STRING]}),
         (dict[str, int], [["a", 1]], {"_root": [AN_OBJECT]}),
         (dict[str, int], {"a": "1", "b": 1, "c": None}, {"a": [WHOLE], "c": [WHOLE]}),
@@ -391,7 +391,7 @@ def test_nothing_but_an_object_makes_an_object(declared: Any, raw: Any) -> None:
         (Page[int], {"items": ["x"], "next": "y"}, {"items.0": [WHOLE], "next": [WHOLE]}),
         (Paged, {"size": "x"}, {"q": ["Field required"], "last": ["Field required"], "size": [WHOLE]}),
         (Pair, ["x", "a"], {"0": [WHOLE]}),
-        (Pair, [1], {"_root": ["Expected a list of 2"]}),
+        (Pair, [1], {"_root": ["Expected a list of length 2"]}),
         (Box[int], {"one": "x", "many": [1, "x"]}, {"one": [WHOLE], "many.1": [WHOLE]}),
         (
             Tree,
@@ -615,10 +615,10 @@ def make_unresolvable() -> type:
 @pytest.mark.parametrize(
     ("declared", "words"),
     [
-        (Plain, "Plain cannot be an input: cattrs does not know how to make Plain of JSON"),
+        (Plain, "Plain cannot be an input: cattrs cannot structure Plain from JSON"),
         (Shape, "Shape cannot be an input"),
         (WithCallable, r"WithCallable cannot be an input: .*Callable\[\[\], int\]"),
-        (WithDuration, "WithDuration cannot be an input: cattrs does not know how to make timedelta of JSON"),
+        (WithDuration, "WithDuration cannot be an input: cattrs cannot structure timedelta from JSON"),
         (make_unresolvable(), "Unresolvable cannot be an input: name 'Missing' is not defined"),
         (timedelta, "timedelta cannot be an input"),
         (complex, "complex cannot be an input"),
@@ -669,7 +669,7 @@ def test_an_object_with_validate_decides_by_itself() -> None:
 
 
 def test_an_object_with_validate_is_given_plain_text() -> None:
-    [made] = input_schema(OfClass)({"a": Text("1"), "b": [Text("2"), Text("3")]})
+    [made] = input_schema(OfClass)({"a": UntypedText("1"), "b": [UntypedText("2"), UntypedText("3")]})
 
     assert made == {"a": "1", "b": ["2", "3"]}
     assert {type(value) for value in (made["a"], *made["b"])} == {str}
@@ -763,7 +763,7 @@ def test_a_validate_that_cannot_be_called_with_one_value_is_refused_at_definitio
     ],
 )
 def test_text_becomes_the_json_that_the_declared_type_asks_for(declared: Any, text: str, value: object) -> None:
-    made = as_json(Text(text), declared)
+    made = as_json(UntypedText(text), declared)
 
     assert made == value
     assert type(made) is type(value)
@@ -787,14 +787,17 @@ class SearchDict(TypedDict):
 @pytest.mark.parametrize(
     ("raw", "made"),
     [
-        ({"q": Text("x")}, Search("x")),
-        ({"q": Text("1"), "page": Text("2"), "exact": Text("on"), "size": Text("2")}, Search("1", 2, True, Size.LARGE)),
-        ({"q": Text(""), "size": Text("")}, Search("")),
-        ({"q": Text("x"), "tags": Text("1")}, Search("x", tags=[1])),
-        ({"q": Text("x"), "tags": [Text("1"), Text("2")]}, Search("x", tags=[1, 2])),
-        ({"q": Text("x"), "tags": Text("[1,2]")}, Search("x", tags=[1, 2])),
-        ({"q": Text("x"), "at": Text('{"x":1}')}, Search("x", at=Point(1))),
-        ({"q": "x", "page": Text("2")}, Search("x", 2)),
+        ({"q": UntypedText("x")}, Search("x")),
+        (
+            {"q": UntypedText("1"), "page": UntypedText("2"), "exact": UntypedText("on"), "size": UntypedText("2")},
+            Search("1", 2, True, Size.LARGE),
+        ),
+        ({"q": UntypedText(""), "size": UntypedText("")}, Search("")),
+        ({"q": UntypedText("x"), "tags": UntypedText("1")}, Search("x", tags=[1])),
+        ({"q": UntypedText("x"), "tags": [UntypedText("1"), UntypedText("2")]}, Search("x", tags=[1, 2])),
+        ({"q": UntypedText("x"), "tags": UntypedText("[1,2]")}, Search("x", tags=[1, 2])),
+        ({"q": UntypedText("x"), "at": UntypedText('{"x":1}')}, Search("x", at=Point(1))),
+        ({"q": "x", "page": UntypedText("2")}, Search("x", 2)),
     ],
 )
 def test_a_query_is_converted_to_the_declared_types(raw: dict[str, Any], made: Search) -> None:
@@ -808,25 +811,25 @@ def test_names_that_clients_invent_are_not_remembered() -> None:
 
     schema = input_schema(Page)
     for invented in range(1000):
-        assert schema({"number": Text("1"), f"x{invented}": Text("1")}) == Page(1)
+        assert schema({"number": UntypedText("1"), f"x{invented}": UntypedText("1")}) == Page(1)
     assert list(schema._texts._fields) == ["number"]
 
     mapping = input_schema(dict[str, int])
     for invented in range(1000):
-        assert mapping({f"x{invented}": Text("1")}) == {f"x{invented}": 1}
-    assert len(mapping._texts._fields) <= MOST_FIELDS
+        assert mapping({f"x{invented}": UntypedText("1")}) == {f"x{invented}": 1}
+    assert len(mapping._texts._fields) <= MAX_FIELDS
 
 
 @pytest.mark.parametrize(
     ("raw", "errors"),
     [
-        ({"q": Text("x"), "page": Text("two")}, {"page": [WHOLE]}),
-        ({"q": Text("x"), "page": [Text("1"), Text("2")]}, {"page": [WHOLE]}),
-        ({"q": [Text("x"), Text("y")]}, {"q": [A_STRING]}),
-        ({"q": Text("x"), "tags": [Text("1"), Text("b")]}, {"tags.1": [WHOLE]}),
-        ({"q": Text("x"), "at": Text("here")}, {"at": [AN_OBJECT]}),
-        ({"q": Text("x"), "at": Text('{"x":"1"}')}, {"at.x": [WHOLE]}),
-        ({"q": Text("x"), "exact": Text("")}, {"exact": ["Expected true or false"]}),
+        ({"q": UntypedText("x"), "page": UntypedText("two")}, {"page": [WHOLE]}),
+        ({"q": UntypedText("x"), "page": [UntypedText("1"), UntypedText("2")]}, {"page": [WHOLE]}),
+        ({"q": [UntypedText("x"), UntypedText("y")]}, {"q": [A_STRING]}),
+        ({"q": UntypedText("x"), "tags": [UntypedText("1"), UntypedText("b")]}, {"tags.1": [WHOLE]}),
+        ({"q": UntypedText("x"), "at": UntypedText("here")}, {"at": [AN_OBJECT]}),
+        ({"q": UntypedText("x"), "at": UntypedText('{"x":"1"}')}, {"at.x": [WHOLE]}),
+        ({"q": UntypedText("x"), "exact": UntypedText("")}, {"exact": ["Expected true or false"]}),
         ({}, {"q": ["Field required"]}),
     ],
 )
@@ -839,17 +842,17 @@ def test_text_that_cannot_be_converted_is_told_as_the_json_would_be(
 @pytest.mark.parametrize(
     ("declared", "raw", "made"),
     [
-        (SearchDict, {"q": Text("1"), "page": Text("2")}, {"q": "1", "page": 2}),
-        (Point, {"x": Text("1"), "tags": Text("2")}, Point(1, tags=["2"])),
-        (dict[str, int], {"a": Text("1")}, {"a": 1}),
-        (dict, {"a": Text("1")}, {"a": "1"}),
-        (Any, {"a": Text("1"), "b": [Text("2"), Text("3")]}, {"a": "1", "b": ["2", "3"]}),
-        (Box[int], {"one": Text("1"), "many": Text("2")}, Box(1, [2])),
-        (Box[int], {"one": Text("1"), "many": [Text("2"), Text("3")]}, Box(1, [2, 3])),
-        (Cat | Dog, {"kind": Text("cat"), "lives": Text("9")}, Cat("cat", 9)),
-        (Cat | Dog, {"kind": Text("dog"), "tricks": Text("sit")}, Dog("dog", ["sit"])),
-        (Search | None, {"q": Text("1"), "page": Text("2")}, Search("1", 2)),
-        (Annotated[Search, "x"], {"q": Text("1"), "page": Text("2")}, Search("1", 2)),
+        (SearchDict, {"q": UntypedText("1"), "page": UntypedText("2")}, {"q": "1", "page": 2}),
+        (Point, {"x": UntypedText("1"), "tags": UntypedText("2")}, Point(1, tags=["2"])),
+        (dict[str, int], {"a": UntypedText("1")}, {"a": 1}),
+        (dict, {"a": UntypedText("1")}, {"a": "1"}),
+        (Any, {"a": UntypedText("1"), "b": [UntypedText("2"), UntypedText("3")]}, {"a": "1", "b": ["2", "3"]}),
+        (Box[int], {"one": UntypedText("1"), "many": UntypedText("2")}, Box(1, [2])),
+        (Box[int], {"one": UntypedText("1"), "many": [UntypedText("2"), UntypedText("3")]}, Box(1, [2, 3])),
+        (Cat | Dog, {"kind": UntypedText("cat"), "lives": UntypedText("9")}, Cat("cat", 9)),
+        (Cat | Dog, {"kind": UntypedText("dog"), "tricks": UntypedText("sit")}, Dog("dog", ["sit"])),
+        (Search | None, {"q": UntypedText("1"), "page": UntypedText("2")}, Search("1", 2)),
+        (Annotated[Search, "x"], {"q": UntypedText("1"), "page": UntypedText("2")}, Search("1", 2)),
     ],
 )
 def test_a_query_is_converted_for_every_kind_of_object(declared: Any, raw: Any, made: object) -> None:
@@ -976,7 +979,7 @@ def test_the_words_of_a_validator_are_told_by_models_of_other_libraries_too() ->
 @pytest.mark.parametrize("declared", MODELS)
 def test_a_query_is_converted_for_models_of_other_libraries(declared: Any) -> None:
     texts = {"name": "1", "count": "2", "ratio": "1", "day": "", "tags": "3", "other": "4", "anything": "5"}
-    made = input_schema(declared)({name: Text(text) for name, text in texts.items()})
+    made = input_schema(declared)({name: UntypedText(text) for name, text in texts.items()})
 
     assert (made.name, made.count, made.ratio, made.day, made.tags) == ("1", 2, 1.0, None, [3])
     assert (made.renamed, made.anything) == (4, "5")
@@ -984,7 +987,7 @@ def test_a_query_is_converted_for_models_of_other_libraries(declared: Any) -> No
 
 @pytest.mark.parametrize("declared", FOREIGN)
 def test_an_integer_of_any_size_in_a_query_is_no_accident(declared: Any) -> None:
-    assert input_schema(declared)({"name": Text("a"), "count": Text(str(10**30))}).count == 10**30
+    assert input_schema(declared)({"name": UntypedText("a"), "count": UntypedText(str(10**30))}).count == 10**30
 
 
 def test_pydantic_refuses_a_depth_that_its_parser_does_not_read_in_the_same_words() -> None:
@@ -999,7 +1002,7 @@ def test_pydantic_refuses_a_depth_that_its_parser_does_not_read_in_the_same_word
 @pytest.mark.parametrize("declared", [PydanticBox[int], StructBox[int]])
 def test_generic_models_of_other_libraries_work(declared: Any) -> None:
     assert input_schema(declared)({"one": 1}).one == 1
-    assert input_schema(declared)({"one": Text("1")}).one == 1
+    assert input_schema(declared)({"one": UntypedText("1")}).one == 1
     assert list(refused(declared, {"one": "1"})) == ["one"]
 
 

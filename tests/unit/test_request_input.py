@@ -18,7 +18,7 @@ from quart_trio import QuartTrio
 from tests.servers import serving
 from trio_streamact import ActionError, Stream, StreamActions
 from trio_streamact._actions.request_input import MAX_PAIRS
-from trio_streamact._inputs import Text
+from trio_streamact._inputs import UntypedText
 from trio_streamact.testing import open_stream
 
 PREFIX = "/api/_actions"
@@ -446,8 +446,8 @@ async def test_a_body_that_does_not_arrive_in_time_cannot_be_read(autojump_clock
 
 
 def test_text_is_plain_text_to_everyone_else() -> None:
-    assert Text("a") == "a"
-    assert json.dumps({"a": Text("b")}) == '{"a": "b"}'
+    assert UntypedText("a") == "a"
+    assert json.dumps({"a": UntypedText("b")}) == '{"a": "b"}'
 
 
 # What functions before the action do to a body, and bodies that no action reads

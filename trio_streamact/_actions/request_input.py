@@ -17,7 +17,7 @@ from quart import Request
 from werkzeug.exceptions import RequestEntityTooLarge, RequestTimeout
 
 from .._hypercorn import Exchange, exchange_of
-from .._inputs import Bounds, Text, check_json
+from .._inputs import Bounds, UntypedText, check_json
 from ..errors import InvalidInput, parse_error
 from ..limits import Limits
 from .multipart import MultipartReader, NotAForm
@@ -76,7 +76,7 @@ async def read_input(request: Request, route: dict[str, Any], limits: Limits) ->
             raise InvalidInput("Expected an object")
         # As text, what JSON has no type for: the converter made a UUID of `<uuid:id>`, and so does the input.
         raw.value.update(
-            {name: Text(value) if isinstance(value, str | UUID) else value for name, value in route.items()}
+            {name: UntypedText(value) if isinstance(value, str | UUID) else value for name, value in route.items()}
         )
     return raw
 
@@ -313,9 +313,9 @@ def _gathered(pairs: list[tuple[str, str]]) -> dict[str, Any]:
     gathered: dict[str, Any] = {}
     for name, value in pairs:
         if name not in gathered:
-            gathered[name] = Text(value)
+            gathered[name] = UntypedText(value)
         elif isinstance(gathered[name], list):
-            gathered[name].append(Text(value))
+            gathered[name].append(UntypedText(value))
         else:
-            gathered[name] = [gathered[name], Text(value)]
+            gathered[name] = [gathered[name], UntypedText(value)]
     return gathered

@@ -1,8 +1,8 @@
-"""What an input may cost, bounded before anything validates it.
+"""Limit what it costs to validate an input, before a library validates it.
 
-A validation library copies names and paths into each of its errors, hashes what it puts into sets, and calls itself for
-each level: from a few hundred kilobytes that makes gigabytes, or minutes. So the names, the levels and the number of
-values are counted first, in time that grows with the size of the body alone.
+A validation library copies names and paths into each error, hashes the items of sets, and recurses for each level. A
+few hundred kilobytes of input can then cost gigabytes of memory, or minutes. So this module first counts the values,
+the levels and the characters of the names. The time for that is linear in the size of the body.
 """
 
 from __future__ import annotations
@@ -23,23 +23,24 @@ from ..errors import InvalidInput
 from .declared import is_choice_of_values, is_class, is_known_class, is_msgspec, is_pydantic, unwrapped
 
 PATHS_PER_BYTE = 16
-"""How many characters the paths of all values may have together, for each byte of the body."""
+"""The limit for the total length of the paths of all values, in characters per byte of the body."""
 
 PATHS_MIN = 2**20
-"""How many they may have at least, however small the body."""
+"""The limit for that total length is never lower than this, in characters."""
 
 INDEX_CHARS = 6
-"""What the index of a list's item takes in a path, at the most."""
+"""The assumed length of a list index in a path, in characters."""
 
 HASHED_ITEMS = 1000
-"""How many items one list or object may have where the declared type makes a set or a mapping of it whose members are
-no text: Python's hashes of numbers can be made to collide, and each item then costs as much as all before it."""
+"""The most items of a list or object if the declared type is a set, or a mapping, with items or keys that are not text.
+
+A client can choose numbers whose Python hashes collide; then each item costs as much as all items before it."""
 
 PARSED_DEPTH = 1024
-"""How many levels orjson parses."""
+"""The most levels that orjson parses."""
 
 _CONTAINERS = (dict, list)
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # or what is left, where it does not end
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+(?:"|\\?\Z)', re.DOTALL)  # an unfinished string extends to the end
 _NO_BRACKETS = bytes(byte for byte in range(256) if byte not in b"[]{}")
 _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 
@@ -47,7 +48,7 @@ _STEPS = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
 @final
 @attrs.frozen
 class Bounds:
-    """What one input may have of each; see ``Limits``."""
+    """The limits for one input: ``Limits.input_values``, ``input_depth`` and ``input_name_chars``."""
 
     values: int
     depth: int
@@ -55,12 +56,12 @@ class Bounds:
 
 
 bounds_of_texts: ContextVar[Bounds | None] = ContextVar("bounds_of_texts", default=None)
-"""The bounds for JSON that stands in a text of a query or a form, while the texts of one input are read."""
+"""The bounds for JSON inside a field of a query or a form, while the fields of one input are converted."""
 
 
 @contextmanager
 def bounding(bounds: Bounds) -> Iterator[None]:
-    """Have *bounds* hold for the JSON in texts that are read in the block."""
+    """Apply *bounds* to the JSON inside texts that are converted in this block."""
     token = bounds_of_texts.set(bounds)
     try:
         yield
@@ -69,16 +70,16 @@ def bounding(bounds: Bounds) -> Iterator[None]:
 
 
 def check_json(text: bytes, bounds: Bounds) -> None:
-    """Check *text*, which is to be parsed as JSON, by its brackets and commas.
+    """Check *text*, before it is parsed as JSON, by counting its brackets and commas.
 
     Raises:
-        InvalidInput: It has too many values, or levels.
+        InvalidInput: It has too many values or levels.
     """
     opened = text.count(b"[") + text.count(b"{")
     if opened <= bounds.depth and opened + text.count(b",") < bounds.values:
-        return  # even if none of these stands in a string
+        return  # within bounds even if no bracket or comma is inside a string
     values = depth = deepest = strings = at = 0
-    # What stands between the strings, up to where there is too much of it: not all at once, which would take memory.
+    # Look at the text between strings piece by piece, and stop at the bound: all pieces at once would take memory.
     for string in chain(_STRING.finditer(text), [None]):
         between = text[at:] if string is None else text[at : string.start()]
         if string is not None:
@@ -91,24 +92,24 @@ def check_json(text: bytes, bounds: Bounds) -> None:
             values += opened
         values += between.count(b",")
         if deepest > PARSED_DEPTH:
-            return  # what the parser itself refuses
-        if values >= bounds.values or strings > 2 * bounds.values:  # each is a value, or the name of one
+            return  # the parser raises for this itself
+        if values >= bounds.values or strings > 2 * bounds.values:  # a string is a value, or the name of one
             raise _too_many(bounds)
     if deepest > bounds.depth:
         raise _too_deep(bounds)
 
 
 def check_value(value: Any, size_bytes: int, bounds: Bounds, *, hashes_numbers: bool) -> None:
-    """Check *value*, which was parsed of *size_bytes*, before it is validated.
+    """Check *value* against *bounds*, before it is validated.
 
     Args:
-        value: JSON values.
-        size_bytes: The size of what it was parsed of.
-        bounds: What it may have.
-        hashes_numbers: Whether the declared type has sets, or mappings whose keys are no text.
+        value: The parsed JSON.
+        size_bytes: The size of the text that it was parsed from.
+        bounds: The limits for values, levels and names.
+        hashes_numbers: The result of ``hashes_numbers`` for the declared type.
 
     Raises:
-        InvalidInput: It has too many values or levels, too long names, or too many items that would be hashed.
+        InvalidInput: It has too many values or levels, names that are too long, or too many items to be hashed.
     """
     paths_max = max(PATHS_MIN, PATHS_PER_BYTE * size_bytes)
     items_max = HASHED_ITEMS if hashes_numbers else bounds.values
@@ -119,7 +120,7 @@ def check_value(value: Any, size_bytes: int, bounds: Bounds, *, hashes_numbers: 
         if container.__class__ is dict:
             names = sum(map(len, container))
             if max(map(len, container), default=0) > bounds.name_chars:
-                raise InvalidInput(f"A name is longer than {bounds.name_chars} characters")
+                raise InvalidInput(f"A member name is longer than {bounds.name_chars} characters")
         elif container.__class__ is list:
             names = INDEX_CHARS * len(container)
         else:
@@ -131,9 +132,9 @@ def check_value(value: Any, size_bytes: int, bounds: Bounds, *, hashes_numbers: 
         if values > bounds.values:
             raise _too_many(bounds)
         if len(container) > items_max:
-            raise InvalidInput(f"More than {items_max} items in one place")
+            raise InvalidInput(f"More than {items_max} items in one list or object")
         if paths > paths_max:
-            raise InvalidInput("The names are too long for so many values")
+            raise InvalidInput("The member names are too long for this number of values")
         if container.__class__ is list:
             waiting += [(item, depth + 1, path + INDEX_CHARS) for item in container if item.__class__ in _CONTAINERS]
         else:
@@ -143,11 +144,12 @@ def check_value(value: Any, size_bytes: int, bounds: Bounds, *, hashes_numbers: 
 
 
 def hashes_numbers(declared: Any) -> bool:
-    """Return True if *declared* has, at any depth, sets of anything but text, or mappings whose keys are not text."""
+    """Return True if *declared* contains, at any depth, a set with items, or a mapping with keys, that are not text."""
     return _hashes(declared, set())
 
 
-# Of these Python's hash is salted, so no client knows which collide; the members of an enum are the author's.
+# Python salts the hashes of these types, so a client cannot choose values that collide. The members of an enum are
+# chosen by the author.
 _SALTED = (str, bytes, datetime, date, time)
 
 
@@ -183,12 +185,12 @@ def _types_of_fields(declared: Any) -> list[Any]:
         return []
     try:
         return list(typing.get_type_hints(declared, include_extras=True).values())
-    except Exception:  # the schema says so, better
+    except Exception:  # `input_schema` raises for this, with a better message
         return []
 
 
 def _hashes_in_pydantic(schema: Any) -> bool:
-    """Look through the schema that pydantic has made of a type, which is made of plain values."""
+    """Return the same as ``_hashes`` for pydantic's core schema of a type, which consists of plain values."""
     if isinstance(schema, dict):
         kind = schema.get("type")
         hashed = schema.get(

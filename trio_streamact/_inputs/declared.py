@@ -1,4 +1,4 @@
-"""Questions about a declared type: what kind it is, what it holds, and what its fields are declared to be."""
+"""Inspect a declared type: its kind, its items, and the types of its fields."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ import attrs
 from typing_extensions import is_typeddict
 
 Structure = Callable[[Any], Any]
-"""Makes of a raw value what was declared, or raises ``InvalidInput``."""
+"""Converts a raw value to the declared type, or raises ``InvalidInput``."""
 
 FieldTypes = Callable[[str], Any]
-"""Gives the declared type of a field by its name in JSON; ``Any`` where nothing is declared."""
+"""Returns the declared type of a field by its name in JSON; ``Any`` if the name is not declared."""
 
 _LISTS = (list, tuple, set, frozenset, Sequence, AbstractSet, Iterable)
 
 
 def unwrapped(declared: Any) -> Any:
-    """Look through ``Annotated``, ``Required``, ``NewType`` and type aliases."""
+    """Return the type inside ``Annotated``, ``Required``, ``NewType`` and type aliases."""
     while True:
         if typing.get_origin(declared) in (typing.Annotated, typing.Required, typing.NotRequired):
             declared = typing.get_args(declared)[0]
@@ -38,17 +38,17 @@ def unwrapped(declared: Any) -> Any:
 
 
 def is_union(declared: Any) -> bool:
-    """Whether *declared* is ``A | B``, however it is written."""
+    """Return True if *declared* is a union: ``A | B``, ``Union[A, B]`` or ``Optional[A]``."""
     return typing.get_origin(declared) in (typing.Union, types.UnionType)
 
 
 def is_class(declared: Any, base: type | tuple[type, ...]) -> bool:
-    """Whether *declared* is a class, and of the kind of *base*."""
+    """Return True if *declared* is a class and a subclass of *base*."""
     return isinstance(declared, type) and issubclass(declared, base)
 
 
 def is_list(declared: Any) -> bool:
-    """Whether *declared* is made of a list in JSON."""
+    """Return True if *declared* is structured from a JSON list."""
     base = typing.get_origin(declared) or declared
     return base in _LISTS or (
         is_class(base, (list, tuple, set, frozenset, Sequence, AbstractSet)) and base not in (str, bytes)
@@ -56,13 +56,16 @@ def is_list(declared: Any) -> bool:
 
 
 def is_known_class(declared: Any) -> bool:
-    """Whether *declared* is a class whose fields cattrs knows: attrs', a dataclass or a TypedDict."""
+    """Return True if cattrs knows the fields of *declared*: an attrs class, a dataclass or a TypedDict."""
     base = typing.get_origin(declared) or declared
     return isinstance(base, type) and (attrs.has(base) or dataclasses.is_dataclass(base) or is_typeddict(base))
 
 
 def is_pydantic(declared: Any) -> bool:
-    """Whether *declared* is of pydantic, which must be there for that: it is never imported to ask."""
+    """Return True if pydantic validates *declared*: a model, a pydantic dataclass or a ``TypeAdapter``.
+
+    This does not import pydantic: if the program has not imported it, *declared* cannot be one of its types.
+    """
     pydantic = sys.modules.get("pydantic")
     return pydantic is not None and (
         is_class(declared, pydantic.BaseModel)
@@ -72,45 +75,48 @@ def is_pydantic(declared: Any) -> bool:
 
 
 def is_msgspec(declared: Any) -> bool:
-    """Whether *declared* is a struct of msgspec; the same."""
+    """Return True if *declared* is a msgspec struct. This does not import msgspec either."""
     msgspec = sys.modules.get("msgspec")
     return msgspec is not None and is_class(typing.get_origin(declared) or declared, msgspec.Struct)
 
 
 def is_foreign(declared: Any) -> bool:
-    """Whether another library has to make *declared*."""
+    """Return True if another library than cattrs validates *declared*."""
     return is_pydantic(declared) or is_msgspec(declared)
 
 
 def is_object(declared: Any) -> bool:
-    """Whether *declared* is made of an object in JSON."""
+    """Return True if *declared* is structured from a JSON object."""
     base = typing.get_origin(declared) or declared
     return is_class(base, Mapping) or is_known_class(base) or is_foreign(base)
 
 
 def is_namedtuple(declared: Any) -> bool:
-    """Whether *declared* is a class of tuples with named members."""
+    """Return True if *declared* is a named tuple class."""
     return is_class(declared, tuple) and hasattr(declared, "_fields")
 
 
 def is_choice(declared: Any) -> bool:
-    """Whether *declared* is a union of more than one thing and null: those say well enough what they expected."""
+    """Return True if *declared* is a union with at least two members other than None.
+
+    With a single member and None, the error of that member already describes what was expected.
+    """
     return is_union(declared) and len([m for m in typing.get_args(declared) if m is not type(None)]) > 1
 
 
 def is_choice_of_values(declared: Any) -> bool:
-    """Whether *declared* lists the very values that it takes: a literal or an enum."""
+    """Return True if *declared* lists its values: a literal or an enum."""
     return typing.get_origin(declared) is Literal or is_class(declared, enum.Enum)
 
 
 def members_of(declared: Any) -> list[tuple[Any, Any]]:
-    """What stands in JSON for each member of an enum or a literal, and that member."""
+    """Return (JSON value, member) pairs for the members of an enum or a literal."""
     members = declared if is_class(declared, enum.Enum) else typing.get_args(declared)
     return [(member.value if isinstance(member, enum.Enum) else member, member) for member in members]
 
 
 def list_among(declared: Any) -> Any:
-    """Give the member of a union that is a list, or ``Any``; what is no union is given as it is."""
+    """Return the member of a union that is a list, or ``Any`` if there is none; return another type as it is."""
     declared = unwrapped(declared)
     if is_union(declared):
         return next((member for member in typing.get_args(declared) if is_list(unwrapped(member))), Any)
@@ -118,23 +124,23 @@ def list_among(declared: Any) -> Any:
 
 
 def item_type(declared: Any) -> Any:
-    """Give the type of a list's items; of a tuple's, that of the first."""
+    """Return the type of the items of a list, or of the first item of a tuple."""
     arguments = typing.get_args(unwrapped(declared)) if is_list(unwrapped(declared)) else ()
     return arguments[0] if arguments else Any
 
 
 def fixed_length(declared: Any) -> int | None:
-    """How many items a tuple must have, or None where any number will do."""
+    """Return the number of items of a tuple type, or None if any number is valid."""
     if typing.get_origin(declared) is not tuple or Ellipsis in typing.get_args(declared):
         return None
     return len(typing.get_args(declared))
 
 
 def field_types_of(declared: Any) -> FieldTypes:
-    """What *declared* says of its fields, if it is a class, a mapping, or a union of classes.
+    """Return the types of the fields of *declared*, if it is a class, a mapping, or a union of classes.
 
     Raises:
-        TypeError: Its annotations cannot be resolved.
+        TypeError: The annotations of *declared* cannot be resolved.
     """
     declared = unwrapped(declared)
     if is_union(declared):
@@ -156,7 +162,7 @@ def field_types_of(declared: Any) -> FieldTypes:
 
 
 def _filled_in(hint: Any, parameters: Mapping[Any, Any]) -> Any:
-    """Put the arguments of a generic class in place of its type variables."""
+    """Replace the type variables in *hint* by the arguments of the generic class."""
     if isinstance(hint, typing.TypeVar):
         return parameters.get(hint, Any)
     if variables := getattr(hint, "__parameters__", ()):
@@ -165,5 +171,5 @@ def _filled_in(hint: Any, parameters: Mapping[Any, Any]) -> Any:
 
 
 def named(declared: Any) -> str:
-    """Give *declared* as it is called in an error for its author."""
+    """Return the name of *declared* for an error message."""
     return declared.__qualname__ if inspect.isclass(declared) else repr(declared)

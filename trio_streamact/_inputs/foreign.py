@@ -1,4 +1,4 @@
-"""pydantic and msgspec, where the user has them: each makes its own, and its errors become ours."""
+"""Let pydantic and msgspec validate their own types, and convert their errors to ``InvalidInput``."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from .messages import MAX_ERRORS, REQUIRED, TOO_DEEP, TOO_MANY, by_field
 
 
 def by_pydantic(declared: Any) -> Structure:
-    """Have pydantic make *declared*, a model of its own, one of its dataclasses or a ``TypeAdapter``."""
+    """Return the function that validates *declared* with pydantic: a model, a dataclass or a ``TypeAdapter``."""
     import pydantic
 
     adapter = declared if isinstance(declared, pydantic.TypeAdapter) else pydantic.TypeAdapter(declared)
 
     def structure(raw: object) -> Any:
         try:
-            # As JSON, since there strict still means that a date is written as text.
+            # As JSON: pydantic's strict mode accepts a date as text in JSON, but not in Python values.
             return adapter.validate_json(_bytes_of(raw), strict=True)
         except pydantic.ValidationError as error:
             if error.error_count() > MAX_ERRORS:
                 raise InvalidInput(TOO_MANY) from None
             found = error.errors(include_url=False, include_context=False, include_input=False)
-            if found[0]["type"] == "json_invalid":  # ours is valid, but for the 200 levels where pydantic stops
+            if found[0]["type"] == "json_invalid":  # our JSON is valid, but pydantic stops at 200 levels
                 raise InvalidInput(TOO_DEEP) from None
             messages = ((tuple(map(str, item["loc"])), item["msg"].removeprefix("Value error, ")) for item in found)
             raise InvalidInput(by_field(messages)) from None
@@ -34,11 +34,11 @@ def by_pydantic(declared: Any) -> Structure:
 
 
 def pydantic_fields(declared: Any) -> FieldTypes:
-    """What a model of pydantic says of its fields."""
+    """Return the types of the fields of a pydantic model."""
     fields = getattr(declared, "model_fields", None) or getattr(declared, "__pydantic_fields__", None) or {}
     hints: dict[str, Any] = {}
     for name, field in fields.items():
-        for key in (name, field.validation_alias):  # by which of them, the model's own settings say
+        for key in (name, field.validation_alias):  # the settings of the model decide which one is valid
             if isinstance(key, str):
                 hints[key] = field.annotation
     return lambda name: hints.get(name, Any)
@@ -49,7 +49,7 @@ _MSGSPEC_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", r
 
 
 def by_msgspec(declared: Any) -> Structure:
-    """Have msgspec make *declared*, a struct of its own; it tells the first error only."""
+    """Return the function that validates *declared* with msgspec, which reports the first error only."""
     import msgspec
 
     decoder = msgspec.json.Decoder(declared)
@@ -67,8 +67,8 @@ def by_msgspec(declared: Any) -> Structure:
 
 
 def _msgspec_message(text: str) -> tuple[str, str]:
-    """The dotted path in a message of msgspec, which tells indices but not keys, and the rest of the message."""
-    # From the end: the message before it may quote the input, and with it whatever looks like a place.
+    """Split *text*, a message of msgspec, into its dotted path and the rest. The path has indices but no keys."""
+    # Search from the end: the message may quote input, and that input may look like a path.
     message, separator, place = text.removesuffix("`").rpartition(" - at `")
     found = _MSGSPEC_PLACE.fullmatch(place) if separator and text.endswith("`") else None
     if found is None:
@@ -81,10 +81,10 @@ def _msgspec_message(text: str) -> tuple[str, str]:
 
 
 def msgspec_fields(declared: Any) -> FieldTypes:
-    """What a struct of msgspec says of its fields.
+    """Return the types of the fields of a msgspec struct.
 
     Raises:
-        TypeError: Its annotations cannot be resolved.
+        TypeError: The annotations of *declared* cannot be resolved.
     """
     import msgspec
 
@@ -98,5 +98,5 @@ def msgspec_fields(declared: Any) -> FieldTypes:
 def _bytes_of(raw: object) -> bytes:
     try:
         return encode_json(raw)
-    except TypeError:  # of values out of JSON and texts, only for those that are nested too deeply
+    except TypeError:  # JSON values and texts are serializable, unless they are nested too deeply
         raise InvalidInput(TOO_DEEP) from None

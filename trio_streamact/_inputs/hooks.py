@@ -1,4 +1,4 @@
-"""How a value of each type is made: hooks for cattrs that take nothing for what it is not."""
+"""Hooks that structure values strictly: they never convert a value of one JSON type to another."""
 
 from __future__ import annotations
 
@@ -22,56 +22,56 @@ from typing_extensions import is_typeddict
 
 from .declared import field_types_of, is_class, is_pydantic, members_of, unwrapped
 from .foreign import by_msgspec, by_pydantic
-from .messages import EXPECTED, expected_by, refused
+from .messages import EXPECTED, expected_by, invalid_value
 from .texts import as_json
 
 Hook = Callable[[Any, Any], Any]
-"""Makes of a raw value, the first argument, the type that is the second."""
+"""Structures a raw value (the first argument) as a type (the second argument)."""
 
 
 def exactly(plain: type) -> Hook:
-    """Take a *plain* value as it is, and nothing that Python could convert to one."""
-    words = EXPECTED[plain]
+    """Return a hook that accepts only values of exactly the type *plain*, and returns them unchanged."""
+    expected = EXPECTED[plain]
 
     def structure(value: object, declared: Any) -> object:
         if declared is not plain and is_class(declared := unwrapped(declared), plain) and declared is not plain:
             return _of_subclass(declared, value, plain, structure)
         if type(value) is not plain:
-            raise refused(words)
+            raise invalid_value(expected)
         return value
 
     return structure
 
 
 def as_float(value: object, declared: Any) -> float:
-    """Take any number but no text, and neither true nor false."""
+    """Structure an integer or a float as a float; text, true and false are not valid."""
     if declared is not float and is_class(declared := unwrapped(declared), float) and declared is not float:
         made: float = _of_subclass(declared, value, float, as_float)
         return made
     if type(value) is not float and type(value) is not int:
-        raise refused(EXPECTED[float])
-    return float(value)  # cannot overflow: the parser reads integers beyond 64 bits as floats already
+        raise invalid_value(EXPECTED[float])
+    return float(value)  # cannot overflow: the parser already reads integers of more than 64 bits as floats
 
 
 def _of_subclass(declared: Any, value: object, plain: type, structure: Hook) -> Any:
-    """Make a *declared*, which is a kind of *plain*: cattrs asks the hook of ``str`` for a ``StrEnum`` too."""
+    """Structure *declared*, a subclass of *plain*: cattrs also calls the hook of ``str`` for a ``StrEnum``."""
     if is_class(declared, enum.Enum):
         return member_hook(declared)(value, declared)
     return declared(structure(value, plain))
 
 
-@lru_cache(maxsize=256)  # asked for each value; a program that makes classes as it runs must not fill it
+@lru_cache(maxsize=256)  # called for each value; bounded, since a program may create classes at run time
 def member_hook(declared: Any) -> Hook:
-    """Find the member of an enum or a literal by what stands for it in JSON."""
-    # By type and value: True == 1, and JSON's true is not its 1.
+    """Return a hook that finds the member of an enum or a literal by its JSON value."""
+    # By type and value: in Python True == 1, but in JSON true is not 1.
     by_value = {(type(value), value): member for value, member in members_of(declared)}
-    words = expected_by(declared)
+    expected = expected_by(declared)
 
     def structure(value: object, _: Any) -> Any:
         try:
             return by_value[type(value), value]
-        except (KeyError, TypeError):  # TypeError: a list or an object, which no mapping can hold
-            raise refused(words) from None
+        except (KeyError, TypeError):  # TypeError: a list or an object is not hashable
+            raise invalid_value(expected) from None
 
     return structure
 
@@ -84,11 +84,11 @@ READ_FROM_TEXT: dict[type, Callable[[str], Any]] = {
     Decimal: lambda text: _finite_decimal(Decimal(text)),
     bytes: lambda text: base64.b64decode(text, validate=True),
 }
-"""What JSON has no type for, and writes as text."""
+"""The types that JSON does not have and that are encoded as text."""
 
 
-def from_text(read: Callable[[str], Any], words: str) -> Hook:
-    """Have *read* make the value of a text; *words* say what such a text looks like."""
+def from_text(read: Callable[[str], Any], expected: str) -> Hook:
+    """Return a hook that structures a text by calling *read*; *expected* describes a valid text."""
 
     def structure(value: object, _: Any) -> Any:
         if isinstance(value, str):
@@ -96,20 +96,20 @@ def from_text(read: Callable[[str], Any], words: str) -> Hook:
                 return read(value)
             except (ValueError, InvalidOperation, binascii.Error):
                 pass
-        raise refused(words)
+        raise invalid_value(expected)
 
     return structure
 
 
 def _finite_decimal(number: Decimal) -> Decimal:
     if not number.is_finite():
-        raise ValueError("JSON has no infinity, and no other thing that is no number")
+        raise ValueError("the decimal must be finite")
     return number
 
 
 def object_hook(converter: Any, declared: Any) -> Hook:
-    """Have cattrs make a class or a mapping out of an object."""
-    # Not the converter's own way to these functions: it would remember what they make in place of our guard.
+    """Return cattrs' hook that structures a JSON object as a class or a mapping."""
+    # Not by converter.get_structure_hook: it would store the inner hook in its cache, where our guard belongs.
     base = typing.get_origin(declared) or declared
     hook: Hook
     if is_typeddict(base):
@@ -125,17 +125,17 @@ def object_hook(converter: Any, declared: Any) -> Hook:
 
 
 def _resolved_typeddict(declared: Any) -> Any:
-    """A TypedDict like *declared*, with no annotation that is text: Python does not see a ``NotRequired`` in those."""
+    """Return a copy of *declared* with resolved annotations: Python ignores ``NotRequired`` in string annotations."""
     base = typing.get_origin(declared) or declared
     members: dict[str, Any] = {}
     field_type = field_types_of(declared)
     for name in base.__annotations__:
         hint = field_type(name)
-        said: Any = typing.get_origin(hint)
-        if said not in (typing.Required, typing.NotRequired):
+        qualifier: Any = typing.get_origin(hint)
+        if qualifier not in (typing.Required, typing.NotRequired):
             hint = typing.Required[hint] if name in base.__required_keys__ else typing.NotRequired[hint]
         members[name] = hint
-    return TypedDict(base.__name__, members)  # type: ignore[operator]  # mypy wants to know the members
+    return TypedDict(base.__name__, members)  # type: ignore[operator]  # mypy requires literal members
 
 
 def _mapping_hook(converter: Any, declared: Any) -> Hook:
@@ -143,13 +143,13 @@ def _mapping_hook(converter: Any, declared: Any) -> Hook:
     arguments = typing.get_args(declared)
     if not arguments or unwrapped(arguments[0]) in (str, Any):
         return hook
-    # In JSON every key is text, so `{"1": ...}` is all that a mapping by numbers can look like.
+    # In JSON every key is text, so a mapping with integer keys arrives as `{"1": ...}`.
     return lambda value, _: hook({as_json(key, arguments[0]): member for key, member in value.items()}, declared)
 
 
 def namedtuple_hook(converter: Any, declared: Any) -> Hook:
-    """Have cattrs make a tuple with named members out of a list."""
-    # Not the converter's own way: it knows no annotations that are text.
+    """Return cattrs' hook that structures a JSON list as a named tuple."""
+    # Not cattrs' own hook for named tuples: it does not resolve string annotations.
     hints = typing.get_type_hints(declared, include_extras=True)
     members = types.GenericAlias(tuple, tuple(hints.get(name, Any) for name in declared._fields))
     hook = converter.get_structure_hook(members)
@@ -157,6 +157,6 @@ def namedtuple_hook(converter: Any, declared: Any) -> Hook:
 
 
 def foreign_hook(declared: Any) -> Hook:
-    """Have a model of another library inside of a type of ours made by that library."""
+    """Return a hook that lets pydantic or msgspec validate its type inside a type that cattrs structures."""
     structure = by_pydantic(declared) if is_pydantic(declared) else by_msgspec(declared)
     return lambda value, _: structure(value)

@@ -1,4 +1,4 @@
-"""What is wrong with an input, for its client: words by dotted path, and no more of them than are of use."""
+"""Convert validation errors to messages for the client: by dotted path, in limited number and length."""
 
 from __future__ import annotations
 
@@ -23,60 +23,61 @@ REQUIRED = "Field required"
 TOO_DEEP = "Nested too deeply"
 
 MAX_ERRORS = 100
-"""Where a report of what is wrong stops: a body of a million wrong values must not cost a million exceptions."""
+"""Validation stops after this many errors: a body with a million invalid values must not cost a million exceptions."""
 
 TOO_MANY = f"More than {MAX_ERRORS} values are invalid"
 
 PART_CHARS = 100
-"""How much of one name is told in a path."""
+"""The longest part of a path in a report, in characters. Longer parts are cut."""
 
 MESSAGE_CHARS = 500
-"""How much of one message is told."""
+"""The longest message in a report, in characters. Longer messages are cut."""
 
 REPORT_BYTES = 14 * 1024
-"""Where a report ends, escapes counted: with its punctuation and what is around it, it stays below 16 KiB."""
+"""The largest report, in bytes of JSON strings with their escapes. The whole error frame stays below 16 KiB."""
 
-MORE = "There is more that is invalid"
+MORE = "More values are invalid"
 
 Path = tuple[str, ...]
 """The names and indices that lead from the input to a value in it."""
 
 
-class Refused(ValueError):  # noqa: N818 - never leaves this folder
-    """A value is not what was declared, in words meant for the client."""
+class InvalidValue(ValueError):  # noqa: N818 - not raised outside this folder
+    """A value is not of the declared type. The message is meant for the client."""
 
 
-class TooManyErrors(BaseException):  # not an Exception: cattrs collects every one of those
-    """The input is beyond repair."""
+class TooManyErrors(BaseException):  # not an Exception: cattrs catches and collects every Exception
+    """The input has more than ``MAX_ERRORS`` errors."""
 
 
-class TooDeep(BaseException):  # the same
-    """The input is nested deeper than Python calls may be."""
+class TooDeep(BaseException):  # not an Exception, for the same reason
+    """The input is nested deeper than Python's recursion limit allows."""
 
 
 @final
 class _ErrorCount(threading.local):
-    """Counts what goes wrong in one input; structuring is synchronous, so one count serves all of a thread."""
+    """Counts the errors in one input. Structuring is synchronous, so one counter per thread is enough."""
 
     errors: int = 0
 
-    def one_more(self) -> None:
+    def add_one(self) -> None:
         self.errors += 1
         if self.errors > MAX_ERRORS:
             raise TooManyErrors
 
 
 error_count = _ErrorCount()
-"""What went wrong so far in the input that is being structured."""
+"""The number of errors so far in the input that is being structured."""
 
 
-def refused(words: str) -> Refused:
-    """Count one more error, and give it to be raised: *words* are what was expected."""
-    error_count.one_more()
-    return Refused(f"Expected {words}")
+def invalid_value(expected: str) -> InvalidValue:
+    """Count an error and return the exception to raise; *expected* describes a valid value.
 
-
-# What was expected
+    Raises:
+        TooManyErrors: The input already has ``MAX_ERRORS`` errors.
+    """
+    error_count.add_one()
+    return InvalidValue(f"Expected {expected}")
 
 
 EXPECTED: dict[Any, str] = {
@@ -85,17 +86,18 @@ EXPECTED: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
     type(None): "null",
-    datetime: "a date and time as ISO 8601 has it",
-    date: "a date as ISO 8601 has it",
-    time: "a time of day as ISO 8601 has it",
+    datetime: "an ISO 8601 date and time",
+    date: "an ISO 8601 date",
+    time: "an ISO 8601 time of day",
     UUID: "a UUID",
     Decimal: "a decimal number as text",
     bytes: "base64",
 }
+"""What a message says about a type, after "Expected"."""
 
 
 def expected_by(declared: Any) -> str:
-    """What a value of type *declared* looks like in JSON."""
+    """Return a description of the JSON values that *declared* accepts, such as "a list"."""
     declared = unwrapped(declared)
     if is_union(declared):
         counted = Counter(map(expected_by, typing.get_args(declared)))
@@ -106,11 +108,14 @@ def expected_by(declared: Any) -> str:
     return "a list" if is_list(declared) else EXPECTED.get(declared, "an object")
 
 
-# A tree of errors to messages by dotted path
-
-
 def messages_of(error: BaseException, path: Path, raw: object) -> Iterator[tuple[Path, str]]:
-    """Every message in a tree of cattrs' errors, with the path of the value that it is about."""
+    """Yield every message in *error*, a tree of cattrs' errors, with the path of the value it is about.
+
+    Args:
+        error: What structuring *raw* raised.
+        path: The path of *raw*.
+        raw: The JSON value.
+    """
     if isinstance(error, cattrs.ClassValidationError | cattrs.IterableValidationError):
         noted, bare = error.group_exceptions()
         for inner, note in noted:
@@ -123,12 +128,14 @@ def messages_of(error: BaseException, path: Path, raw: object) -> Iterator[tuple
         for inner in bare:
             yield from _constructor_messages(inner, path)
     else:
-        yield from _told(error, path, _words)
+        yield from _describe(error, path, _message)
 
 
-def _told(error: BaseException, path: Path, words_of: Callable[[BaseException], str]) -> Iterator[tuple[Path, str]]:
+def _describe(
+    error: BaseException, path: Path, message_of: Callable[[BaseException], str]
+) -> Iterator[tuple[Path, str]]:
     if not isinstance(error, InvalidInput):
-        yield path, words_of(error)
+        yield path, message_of(error)
         return
     for field, messages in error.field_errors.items():
         for message in messages:
@@ -142,21 +149,23 @@ def _member(raw: object, name: str) -> object:
 
 
 def _constructor_messages(error: BaseException, path: Path) -> Iterator[tuple[Path, str]]:
-    """What ``__init__`` refused: by field where attrs' validators did it, else of the object as a whole."""
+    """Yield the messages of *error*, which ``__init__`` raised: by field if attrs' validators raised it, else one
+    message about the whole object."""
     found = False
     instance = _instance_under_construction(error)
     if instance is not None:
-        # attrs sets every attribute before it validates the first one, and stops at the first that fails.
+        # attrs sets all attributes, then validates in order, and stops at the first error. So the attributes are
+        # there, and running all validators again finds the errors of the other fields.
         for attribute in attrs.fields(type(instance)):
             if attribute.validator is None or not hasattr(instance, attribute.name):
                 continue
             try:
                 attribute.validator(instance, attribute, getattr(instance, attribute.name))
-            except Exception as refusal:
+            except Exception as invalid:
                 found = True
-                yield from _told(refusal, (*path, attribute.name), _constructor_words)
+                yield from _describe(invalid, (*path, attribute.name), _constructor_message)
     if not found:
-        yield from _told(error, path, _constructor_words)
+        yield from _describe(error, path, _constructor_message)
 
 
 def _instance_under_construction(error: BaseException) -> Any:
@@ -170,40 +179,41 @@ def _instance_under_construction(error: BaseException) -> Any:
     return None
 
 
-def _words(error: BaseException) -> str:
-    return str(error) if isinstance(error, Refused) else INVALID
+def _message(error: BaseException) -> str:
+    return str(error) if isinstance(error, InvalidValue) else INVALID
 
 
-def _constructor_words(error: BaseException) -> str:
-    """The words of *error* where it was raised for the client to read.
+def _constructor_message(error: BaseException) -> str:
+    """Return the text of *error* if it is meant for the client, else a generic message.
 
-    A plain ``ValueError`` is how a validator refuses, and its text is meant for whoever gave the value; so are the
-    refusals of attrs' own validators. Anything else, a ``JSONDecodeError`` or a ``KeyError``, is some code's accident.
+    A validator reports an invalid value by a plain ``ValueError``, with a text for the client; so do attrs' own
+    validators. Any other exception, such as ``JSONDecodeError`` or ``KeyError``, is a fault in the author's code, and
+    its text may hold private data.
     """
     by_attrs = len(error.args) > 1 and isinstance(error.args[1], attrs.Attribute)
     if by_attrs or (type(error) is ValueError and len(error.args) == 1 and isinstance(error.args[0], str)):
         return str(error.args[0])
-    return _words(error)
+    return _message(error)
 
 
 def by_field(messages: Iterable[tuple[Path, str]]) -> dict[str, list[str]]:
-    """Return *messages* as an ``InvalidInput`` takes them, by dotted path.
+    """Return *messages* by dotted path, as the ``field_errors`` of an ``InvalidInput``.
 
-    Paths and messages hold what the client sent, so each is cut, and the report ends at ``REPORT_BYTES``.
+    Paths and messages contain text from the client, so each is cut, and the report ends at ``REPORT_BYTES``.
     """
     collected: dict[str, list[str]] = {}
     size = 0
     for path, message in messages:
         field = ".".join(cut(name, PART_CHARS) for name in path) or ROOT_FIELD
-        said = cut(message, MESSAGE_CHARS)
-        size += len(json.dumps(said)) + (0 if field in collected else len(json.dumps(field)))
+        text = cut(message, MESSAGE_CHARS)
+        size += len(json.dumps(text)) + (0 if field in collected else len(json.dumps(field)))
         if size > REPORT_BYTES:
             collected.setdefault(ROOT_FIELD, []).append(MORE)
             break
-        collected.setdefault(field, []).append(said)
+        collected.setdefault(field, []).append(text)
     return collected
 
 
 def cut(text: str, chars: int) -> str:
-    """Return *text*, or its beginning and an ellipsis where it is longer than *chars*."""
+    """Return *text*; if it is longer than *chars* characters, return its beginning and an ellipsis."""
     return text if len(text) <= chars else f"{text[: chars - 1]}…"

@@ -1,4 +1,4 @@
-"""A declared input, made ready once: which library makes it, and what its fields ask of texts."""
+"""The schema of a declared input, prepared once: the library that validates it, and how its fields convert text."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from .texts import ObjectTexts
 @final
 @attrs.frozen
 class InputSchema:
-    """A declared input type, made ready once: raw values in, validated input out.
+    """Validates raw values as the declared input type. It is prepared once per action.
 
     Attributes:
-        type: What was declared; ``Any`` lets every value through.
-        structure: Validates JSON values in which no ``Text`` stands; they need not be looked through for one.
+        type: The declared type; ``Any`` accepts every value.
+        structure: Validates JSON values that contain no ``UntypedText``, without searching them for it.
     """
 
     type: Any
@@ -32,22 +32,22 @@ class InputSchema:
     _hashes_numbers: bool = attrs.field(init=False)
 
     @_hashes_numbers.default
-    def _does_it_hash_numbers(self) -> bool:
+    def _set_hashes_numbers(self) -> bool:
         return hashes_numbers(self.type)
 
     def __call__(self, raw: object) -> Any:
-        """Validate *raw*: JSON values, in which ``Text`` may stand at the top or one level down.
+        """Return *raw* as the declared type. ``UntypedText`` may be a field of *raw*, or an item of a field.
 
         Raises:
-            InvalidInput: *raw* is not what was declared; holds the messages by dotted path.
+            InvalidInput: *raw* is not of the declared type. Carries the messages by dotted path.
         """
         return self.structure(self._texts.converted(raw))
 
     def bounded(self, raw: object, size_bytes: int, bounds: Bounds) -> Callable[[], Any]:
-        """Check what it costs to validate *raw*, which came in *size_bytes*; return the function that validates it.
+        """Check *raw*, which was parsed from *size_bytes*, against *bounds*; return the function that validates it.
 
         Raises:
-            InvalidInput: It would cost too much.
+            InvalidInput: *raw* exceeds *bounds*.
         """
         with bounding(bounds):
             value = self._texts.converted(raw)
@@ -56,10 +56,10 @@ class InputSchema:
 
 
 def input_schema(declared: object) -> InputSchema:
-    """Make the schema of a *declared* input: a type, a schema of pydantic or msgspec, or an object with ``validate``.
+    """Return the schema of *declared*: a type, a schema of pydantic or msgspec, or an object with ``validate``.
 
     Raises:
-        TypeError: *declared* is none of these, or holds something that cannot be made of JSON.
+        TypeError: *declared* is not valid, or contains a type that cannot be structured from JSON.
     """
     if declared is Any or declared is object:
         return InputSchema(Any, lambda raw: raw, lambda _: Any)
@@ -74,11 +74,11 @@ def input_schema(declared: object) -> InputSchema:
 
 def _by_validate(declared: object, validate: Callable[..., Any]) -> Structure:
     if inspect.iscoroutinefunction(validate):
-        raise TypeError(f"{named(declared)}.validate must be a plain function: input is validated without waiting")
+        raise TypeError(f"{named(declared)}.validate is async: expected a function that is not async")
     try:
         inspect.signature(validate).bind(object())
-    except ValueError:  # a builtin that does not say what it takes
+    except ValueError:  # a builtin without a signature
         pass
     except TypeError as error:
-        raise TypeError(f"{named(declared)} cannot be an input: validate(raw) fails: {error}") from None
+        raise TypeError(f"{named(declared)} cannot be an input: validate(raw) cannot be called: {error}") from None
     return validate

@@ -1,4 +1,4 @@
-"""The strict converter of cattrs: it makes what the declared type says of JSON, and nothing of anything else."""
+"""Structure JSON with cattrs, strictly: a value that is not of the declared type is an error, and is not converted."""
 
 from __future__ import annotations
 
@@ -38,31 +38,32 @@ from .messages import (
     EXPECTED,
     TOO_DEEP,
     TOO_MANY,
-    Refused,
+    InvalidValue,
     TooDeep,
     TooManyErrors,
     by_field,
     error_count,
     expected_by,
+    invalid_value,
     messages_of,
-    refused,
 )
 
 
 def by_cattrs(declared: Any) -> Structure:
-    """Have cattrs make *declared*: attrs classes, dataclasses, TypedDicts, plain types and what is composed of them.
+    """Return the function that structures *declared*: an attrs class, a dataclass, a TypedDict, a plain type, or a
+    type composed of these.
 
     Raises:
-        TypeError: *declared* holds something that cannot be made of JSON.
+        TypeError: *declared* contains a type that cannot be structured from JSON.
     """
     try:
-        # A converter for each: what it keeps of the types goes with the schema.
+        # One converter per schema, so that its caches are freed with the schema.
         hook = _make_strict_converter().get_structure_hook(declared)
     except Exception as error:
         raise TypeError(f"{named(declared)} cannot be an input: {error}") from error
 
     def structure(raw: object) -> Any:
-        before, error_count.errors = error_count.errors, 0  # a validator may structure an input of its own
+        before, error_count.errors = error_count.errors, 0  # a validator may itself structure another input
         try:
             return hook(raw, declared)
         except TooManyErrors:
@@ -78,12 +79,12 @@ def by_cattrs(declared: Any) -> Structure:
 
 
 def _unsupported(declared: Any) -> typing.NoReturn:
-    raise TypeError(f"cattrs does not know how to make {named(declared)} of JSON")
+    raise TypeError(f"cattrs cannot structure {named(declared)} from JSON")
 
 
 def _make_strict_converter() -> Any:
     converter = make_converter(structure_fallback_factory=_unsupported)
-    # Once more, without bool: where it is among these, `int | str` takes true for an int.
+    # Configure this again, without bool: with bool, `int | str` would accept true as an int.
     configure_union_passthrough(str | int | float | None, converter)
     for plain in (str, bool, int):
         converter.register_structure_hook(plain, exactly(plain))
@@ -94,7 +95,7 @@ def _make_strict_converter() -> Any:
     _guard(converter, is_list, list, "a list")
     _guard(converter, is_object, dict, "an object", partial(object_hook, converter))
     _guard(converter, is_choice, object, None)
-    # After the guards, so found before them: hooks that are registered later are asked first.
+    # Registered after the guards: cattrs tries the hooks that were registered last first.
     converter.register_structure_hook_factory(is_choice_of_values, member_hook)
     converter.register_structure_hook_factory(is_foreign, foreign_hook)
     return converter
@@ -107,15 +108,25 @@ def _guard(
     expected: str | None,
     make: Callable[[Any], Hook] | None = None,
 ) -> None:
-    """Let cattrs structure what *concerns* names, but only out of an *accepted*: it would take a text for a list."""
-    passing: set[Any] = set()  # types whose inner hook is being made just now
+    """Register a hook that checks that a value is an instance of *accepted* before cattrs structures it.
+
+    Without it, cattrs would structure a string as a list of characters.
+
+    Args:
+        converter: The converter.
+        concerns: Returns True for the declared types that the hook is for.
+        accepted: The type of valid JSON values.
+        expected: The description of a valid value; None to derive it from the declared type.
+        make: Returns the inner hook for a declared type; None for cattrs' own.
+    """
+    passing: set[Any] = set()  # the types whose inner hook is being created
     inner_of = make or partial(converter.get_structure_hook, cache_result=False)
 
     def is_guarded(declared: Any) -> bool:
         return concerns(declared) and (make is not None or declared not in passing)
 
     def guarded(declared: Any) -> Hook:
-        if declared in passing:  # it holds itself: this very guard will be there when it is needed
+        if declared in passing:  # a recursive type: its guard will be registered when a value is structured
             return lambda value, _: converter.structure(value, declared)
         passing.add(declared)
         try:
@@ -123,35 +134,35 @@ def _guard(
         finally:
             passing.discard(declared)
 
-        words = expected or expected_by(declared)
+        description = expected or expected_by(declared)
         length = fixed_length(declared)
         if length is not None:
-            words = f"a list of {length}"
+            description = f"a list of length {length}"
 
         def structure(value: Any, _: Any) -> Any:
             fits = isinstance(value, accepted)
             if not fits or (length is not None and len(value) != length):
-                raise refused(words)
+                raise invalid_value(description)
             try:
                 return inner(value, declared)
-            except Refused as error:
-                if expected is None:  # a choice: what it expected is more than what the last one tried did
-                    raise Refused(f"Expected {words}") from error
+            except InvalidValue as error:
+                if expected is None:  # a union: name all its members, not only the one that cattrs tried last
+                    raise InvalidValue(f"Expected {description}") from error
                 raise
             except cattrs.BaseValidationError as error:
                 for found in error.exceptions:
                     if isinstance(found, RecursionError):
                         raise TooDeep from None
-                    if not isinstance(found, Refused | cattrs.BaseValidationError):  # those were counted before
-                        error_count.one_more()
+                    if not isinstance(found, InvalidValue | cattrs.BaseValidationError):  # these are counted already
+                        error_count.add_one()
                 raise
             except RecursionError:
                 raise TooDeep from None
             except InvalidInput:
-                error_count.one_more()
+                error_count.add_one()
                 raise
-            except Exception as error:  # cattrs' own, in no words for a client
-                raise refused(words) from error
+            except Exception as error:  # an error of cattrs: its text is not meant for a client
+                raise invalid_value(description) from error
 
         return structure
 

@@ -1,4 +1,4 @@
-"""Text to JSON: what a query, a form or a route cannot say of a value's type, the declared type says."""
+"""Convert text from a query, a form or a route, which has no types, to the JSON that the declared type expects."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from .declared import (
 
 
 @final
-class Text(str):
-    """Text out of a query, a form or a route: it has no type yet but the one that the input declares."""
+class UntypedText(str):
+    """Text from a query, a form or a route. The declared type of the field decides which JSON value it becomes."""
 
     __slots__ = ()
 
 
 Reader = Callable[[str], Any]
-"""Makes of a text the JSON value that a type asks for, or leaves it text."""
+"""Converts a text to the JSON value that a type expects, or returns the text if that is not possible."""
 
-MOST_FIELDS = 256
-"""Of how many fields of one input it is remembered what they ask for."""
+MAX_FIELDS = 256
+"""The most fields of one input whose readers are stored."""
 
 _INTEGER = re.compile(r"[+-]?[0-9]{1,1000}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][+-]?[0-9]{1,4})?", re.ASCII)
@@ -46,17 +46,17 @@ _BOOLEANS: dict[str, bool] = {"true": True, "1": True, "on": True, "false": Fals
 
 
 def as_json(text: str, declared: Any) -> Any:
-    """Make of *text* the JSON value that *declared* asks for, or leave it text where that cannot be.
+    """Return the JSON value that *declared* expects for *text*, or *text* itself if it cannot be converted.
 
-    Numbers, ``true``, ``1``, ``on`` and their opposites, literals and enum values are converted; where an object or a
-    list is declared a JSON text of one is read, and any other text is a list of one. An empty text is null where
-    null is allowed and text is not: so the model's client encodes it.
+    Numbers, booleans (``true``, ``1``, ``on``, ``false``, ``0``, ``off``), literals and enum values are converted. If
+    an object or a list is declared, *text* is parsed as JSON; for a list, any other text becomes its only item. An
+    empty text is null if null is declared and text is not: nuxt-actions' client encodes null in this way.
     """
     return reader_of(declared)(str(text))
 
 
 def reader_of(declared: Any) -> Reader:
-    """Give what ``as_json`` does for *declared*, which is looked into once."""
+    """Return the reader for *declared*. ``as_json`` does the same, but inspects *declared* on every call."""
     declared = unwrapped(declared)
     if is_union(declared):
         return _reader_of_one(typing.get_args(declared))
@@ -75,7 +75,7 @@ def reader_of(declared: Any) -> Reader:
 def _reader_of_one(members: Sequence[Any]) -> Reader:
     is_null = type(None) in members and not any(unwrapped(member) in (str, Any) for member in members)
     others = [member for member in members if member is not type(None) and unwrapped(member) is not str]
-    others.sort(key=lambda member: is_list(unwrapped(member)))  # any text can be a list of one
+    others.sort(key=lambda member: is_list(unwrapped(member)))  # lists last: any text can become a list with one item
     readers = [reader_of(member) for member in others]
 
     def read(text: str) -> Any:
@@ -98,7 +98,7 @@ def _reader_of_member(values: Sequence[Any]) -> Reader:
 
 def _finite(plain: str) -> float | str:
     number = float(plain)
-    return number if math.isfinite(number) else plain  # JSON has no infinity, which 1e999 would be
+    return number if math.isfinite(number) else plain  # JSON has no infinity; float("1e999") is one
 
 
 _READERS: dict[type, Reader] = {
@@ -123,7 +123,7 @@ def _parsed(text: str, opening: str) -> Any:
 @final
 @attrs.define(eq=False)
 class FieldTexts:
-    """What is made of the texts of one field."""
+    """Converts the texts of one field."""
 
     declared: Any
     read: Reader = attrs.field(init=False)
@@ -134,15 +134,15 @@ class FieldTexts:
 
     @cached_property
     def read_item(self) -> Reader:
-        """For a key that was repeated. Where no list is declared, the validation says so."""
+        """The reader for each text of a repeated name. If the field is not a list, validation reports it."""
         return reader_of(item_type(list_among(self.declared)))
 
     def converted(self, value: object) -> object:
-        """Give *value* with JSON in place of every ``Text``."""
-        if isinstance(value, Text):
+        """Return *value* with every ``UntypedText`` converted to JSON."""
+        if isinstance(value, UntypedText):
             return self.read(str(value))
-        if isinstance(value, list) and any(isinstance(item, Text) for item in value):
-            return [self.read_item(str(item)) if isinstance(item, Text) else item for item in value]
+        if isinstance(value, list) and any(isinstance(item, UntypedText) for item in value):
+            return [self.read_item(str(item)) if isinstance(item, UntypedText) else item for item in value]
         return value
 
 
@@ -152,13 +152,13 @@ _UNDECLARED = FieldTexts(Any)
 @final
 @attrs.define(eq=False)
 class ObjectTexts:
-    """What is made of the texts of an object, whose fields are looked into once."""
+    """Converts the texts of an object. The reader of each field is created once."""
 
     _field_type: FieldTypes
     _fields: dict[str, FieldTexts] = attrs.field(factory=dict, init=False)
 
     def converted(self, raw: object) -> object:
-        """Give *raw* with JSON in place of every ``Text`` that is a field, or an item of one, as its type asks for."""
+        """Return *raw* with every ``UntypedText`` that is a field, or an item of a field, converted to JSON."""
         if isinstance(raw, dict):
             return {str(name): self._field(name).converted(value) for name, value in raw.items()}
         return raw
@@ -169,6 +169,6 @@ class ObjectTexts:
             if (declared := self._field_type(name)) is Any:
                 return _UNDECLARED
             field = FieldTexts(declared)
-            if len(self._fields) < MOST_FIELDS:  # a mapping has as many as its client likes
+            if len(self._fields) < MAX_FIELDS:  # in a mapping the client chooses the names
                 self._fields[str(name)] = field
         return field
