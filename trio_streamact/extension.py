@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, Protocol, Unpack, final, overload
 from quart_trio import QuartTrio
 
 from ._actions.action import SETTINGS, AppActions, AppSettings, ClientKey, Guard, Handler, Middleware, remote_address
-from ._actions.capacity import Room
+from ._actions.capacity import StreamLimiter
 from ._actions.csrf import allowed_origins
 from ._actions.definition import (
     ActionOptions,
@@ -22,7 +22,7 @@ from ._actions.definition import (
     check_server_error_handler,
     define_stream_action,
 )
-from ._actions.registration import action_behind, found_routes, served
+from ._actions.registration import action_of, found_routes, registered_view
 from ._actions.routes import Route
 from ._codegen import check_names, describe, openapi
 from ._codegen.assets import PATH, client_view
@@ -109,7 +109,7 @@ class StreamActions:
             raise ValueError(f"url_prefix must begin with a slash, not {url_prefix!r}")
         self._url_prefix = url_prefix.rstrip("/")
         self._settings = AppSettings(
-            room=Room(check_limits(limits) or Limits()),
+            limiter=StreamLimiter(check_limits(limits) or Limits()),
             dialect=check_dialect(dialect) or "marked",
             handle_server_error=check_server_error_handler(handle_server_error),
             client_key=client_key,
@@ -130,7 +130,7 @@ class StreamActions:
             app.extensions[EXTENSION] = self
             app.extensions[SETTINGS] = AppActions(self._settings)
             app.extensions[ALL] = []
-            guard = ServingGuard(app.asgi_app, self._sigterm, self._settings.room.limits.stall_s)  # type: ignore[arg-type]
+            guard = ServingGuard(app.asgi_app, self._sigterm, self._settings.limiter.limits.stall_s)  # type: ignore[arg-type]
             app.asgi_app = guard  # type: ignore[method-assign, assignment]
             app.cli.add_command(commands(lambda: routes_of(app), app.name))
         if app in self._apps:
@@ -171,14 +171,14 @@ class StreamActions:
             raise ValueError("an action needs a method")
 
         def register(given: Any) -> Any:  # for the types see Registration
-            action = action_behind(given)
+            action = action_of(given)
             if action is None:
                 given = define_stream_action(**options)(given)
                 action = given.action
             elif options:
                 raise TypeError(f"give {', '.join(options)} to define_stream_action, not with its view")
             whole = self._url_prefix + path
-            view = served(given, action, f"{on[0]} {whole}")
+            view = registered_view(given, action, f"{on[0]} {whole}")
             route = Route(whole, on, action, settings=self._settings, namespace=self._url_prefix)
             check_names([*self._routes, route])
             for app in self._apps:

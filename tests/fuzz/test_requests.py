@@ -26,7 +26,7 @@ from trio_streamact import Stream, StreamActions
 PREFIX = "/api/_actions"
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
-REFUSED = "refused a request of a page at"
+REFUSED = "rejected a request from a page at"
 """What is logged of another site's page, by intent."""
 
 

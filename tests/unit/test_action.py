@@ -206,7 +206,7 @@ async def test_a_middleware_that_returns_no_mapping_is_a_programming_error(
     async with open_stream(app, f"{PREFIX}/it") as stream:
         assert stream.status == 500
     assert "middleware" in caplog.text
-    assert "it may return a mapping, or None" in caplog.text
+    assert "it must return a mapping or None" in caplog.text
 
 
 async def test_an_after_request_function_that_wants_all_the_data_fails_loudly_and_does_not_hang(

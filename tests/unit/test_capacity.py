@@ -1,4 +1,4 @@
-"""How many streams may be open at once, and what the one too many is told."""
+"""The limits of open streams, and the error that a stream above the limit receives."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, make_app
 from trio_streamact import ActionError, Limits, Stream, StreamActions
-from trio_streamact._actions.capacity import Room
+from trio_streamact._actions.capacity import StreamLimiter
 from trio_streamact.testing import open_stream
 
 TOO_MANY = {"code": "TOO_MANY_STREAMS", "message": "Too many streams are open", "statusCode": 503, "retryAfter": 5}
 
 
-def test_a_room_without_limits_is_never_full() -> None:
-    room = Room(Limits())
-    assert all(room.enter("one") for _ in range(1000))
+def test_a_limiter_without_limits_is_never_full() -> None:
+    limiter = StreamLimiter(Limits())
+    assert all(limiter.acquire("one") for _ in range(1000))
 
 
-def test_places_are_counted_in_all_and_for_each_client() -> None:
-    room = Room(Limits(streams=3, streams_per_client=2))
-    first, *others = [room.enter("a") for _ in range(3)]
-    assert [place is not None for place in others] == [True, False]
-    assert [room.enter("b") is not None for _ in range(2)] == [True, False]
+def test_slots_are_counted_in_all_and_for_each_client() -> None:
+    limiter = StreamLimiter(Limits(streams=3, streams_per_client=2))
+    first, *others = [limiter.acquire("a") for _ in range(3)]
+    assert [slot is not None for slot in others] == [True, False]
+    assert [limiter.acquire("b") is not None for _ in range(2)] == [True, False]
     assert first is not None
     for _ in range(2):  # once is enough
-        first.give_back()
-    assert [room.enter("b") is not None for _ in range(2)] == [True, False]
+        first.release()
+    assert [limiter.acquire("b") is not None for _ in range(2)] == [True, False]
 
 
-def test_a_place_can_be_counted_for_a_client_that_is_known_later() -> None:
-    room = Room(Limits(streams_per_client=1))
-    first, second, third = (room.enter(None) for _ in range(3))
+def test_a_slot_can_be_assigned_to_a_client_that_is_known_later() -> None:
+    limiter = StreamLimiter(Limits(streams_per_client=1))
+    first, second, third = (limiter.acquire(None) for _ in range(3))
     assert first is not None and second is not None and third is not None  # noqa: PT018 - for the types
-    assert first.count_for("a")
-    assert not second.count_for("a")
-    assert second.count_for("b")
-    first.give_back()
-    assert third.count_for("a")
+    assert first.assign("a")
+    assert not second.assign("a")
+    assert second.assign("b")
+    first.release()
+    assert third.assign("a")
 
 
 def test_no_client_in_particular_is_counted_in_all_alone() -> None:
-    room = Room(Limits(streams_per_client=1))
-    assert all(room.enter(None) for _ in range(10))
+    limiter = StreamLimiter(Limits(streams_per_client=1))
+    assert all(limiter.acquire(None) for _ in range(10))
 
 
 def test_clients_that_left_are_forgotten() -> None:
     class Client:
-        """Whoever the app takes for one."""
+        """A key of the app for a client."""
 
-    room = Room(Limits(streams_per_client=2))
+    limiter = StreamLimiter(Limits(streams_per_client=2))
     clients: WeakSet[Client] = WeakSet()
     for _ in range(3):
         client = Client()
         clients.add(client)
-        places = [room.enter(client), room.enter(client)]
-        for place in places:
-            assert place is not None
-            place.give_back()
+        slots = [limiter.acquire(client), limiter.acquire(client)]
+        for slot in slots:
+            assert slot is not None
+            slot.release()
     del client
     assert not clients
 

@@ -157,7 +157,7 @@ async def test_a_decorated_view_can_be_served_beside_the_bare_one(autojump_clock
 @pytest.mark.parametrize("decorator", [passing, plainly_passing, async_guard, ObjectGuard])
 def test_a_decorator_above_the_registration_is_refused(decorator: Callable[[View], View]) -> None:
     registered = StreamActions(QuartTrio(__name__)).post("/secret")(secret)
-    with pytest.raises(TypeError, match=f"above the decorator that serves the action at POST {PREFIX}/secret"):
+    with pytest.raises(TypeError, match=f"above the decorator that registers the action at POST {PREFIX}/secret"):
         decorator(registered)
 
 
@@ -186,9 +186,15 @@ def yielding(view: View) -> Any:
     ("make", "words"),
     [
         (lambda: hiding(secret), "keep the names of the parameters, with functools.wraps"),
-        (lambda: yielding(secret), "a decorator of a view has to return a function that returns the view's response"),
+        (
+            lambda: yielding(secret),
+            "a decorator of a view must return a function that returns the response of the view",
+        ),
         (lambda: None, "must be an async function, not None"),
-        (lambda: define_stream_action(cast("Any", secret)), "handler secret: its arguments come by name"),
+        (
+            lambda: define_stream_action(cast("Any", secret)),
+            "handler secret: parameter .* is not valid, because arguments are passed by name",
+        ),
     ],
 )
 def test_a_decorator_that_cannot_work_is_refused_with_what_to_do(make: Callable[[], Any], words: str) -> None:
@@ -423,7 +429,7 @@ def test_a_name_of_its_own_is_what_references_and_reports_call_an_action() -> No
 @pytest.mark.parametrize(
     ("name", "error", "words"),
     [
-        (5, TypeError, "a text"),
+        (5, TypeError, "a string"),
         ("", ValueError, "letter"),
         ("!", ValueError, "letter"),
         ("a\nb", ValueError, "printable"),
@@ -469,8 +475,8 @@ async def returns_rows(stream: Stream[Row]) -> list[Row]:
             r"needs a path, not <function .*write @actions.post\('/path'\)",
         ),
         (lambda: StreamActions().post("/x")(returns_rows), "annotated to return a value, which is not sent"),
-        (lambda: StreamActions(handle_server_error=lambda: None), "must take the exception alone"),  # type: ignore[arg-type, misc]
-        (lambda: StreamActions(handle_server_error=lambda a, b: None), "must take the exception alone"),  # type: ignore[arg-type, misc]
+        (lambda: StreamActions(handle_server_error=lambda: None), "must accept one argument, the exception"),  # type: ignore[arg-type, misc]
+        (lambda: StreamActions(handle_server_error=lambda a, b: None), "must accept one argument, the exception"),  # type: ignore[arg-type, misc]
     ],
 )
 def test_a_mistake_is_told_where_it_is_made(make: Callable[[], Any], words: str) -> None:

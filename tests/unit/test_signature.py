@@ -124,17 +124,20 @@ class SyncCallable:
         (lambda stream: None, "must be an async function"),
         (SyncCallable(), "must be an async function"),
         (SyncCallable, "must be an async function"),
-        (generator, r"handler generator is an async generator; send chunks with `await stream.send\(...\)`"),
-        (misnamed, "handler misnamed: no argument is named 'strem'; it can have ctx, input, metadata, request, stream"),
-        (by_position, "its arguments come by name, so `input: 'int'` can receive none"),
-        (star_args, r"so `\*args: 'int'` can receive none"),
-        (star_kwargs, r"so `\*\*kwargs: 'int'` can receive none"),
+        (generator, r"handler generator is an async generator function: send chunks with `await stream.send\(...\)`"),
+        (
+            misnamed,
+            "handler misnamed: unknown parameter 'strem'; expected any of ctx, input, metadata, request, stream",
+        ),
+        (by_position, "parameter `input: 'int'` is not valid, because arguments are passed by name"),
+        (star_args, r"parameter `\*args: 'int'` is not valid"),
+        (star_kwargs, r"parameter `\*\*kwargs: 'int'` is not valid"),
         (None, "handler must be an async function, not None"),
         ("name", "handler must be an async function, not 'name'"),
         (Callable, "handler Callable must be an async function"),
         (partial(sync), "handler sync must be an async function"),
         (partial(generator), "handler generator is an async generator"),
-        (partial(misnamed), "handler misnamed: no argument is named 'strem'"),
+        (partial(misnamed), "handler misnamed: unknown parameter 'strem'"),
     ],
 )
 def test_what_cannot_be_called_by_names_is_refused_with_a_reason(function: object, words: str) -> None:
@@ -152,7 +155,7 @@ def test_a_handler_without_a_stream_is_refused_where_it_is_defined() -> None:
 def test_middleware_has_no_stream() -> None:
     async def middleware(stream: object) -> None: ...
 
-    with pytest.raises(TypeError, match=r"no argument is named 'stream'; it can have ctx, input, metadata, request$"):
+    with pytest.raises(TypeError, match=r"unknown parameter 'stream'; expected any of ctx, input, metadata, request$"):
         middleware_chain([middleware])
     assert "stream" not in MIDDLEWARE_PARAMETERS
 
@@ -212,5 +215,5 @@ async def test_middleware_that_returns_no_mapping_is_refused_by_name(returned: o
     async def middleware() -> object:
         return returned
 
-    with pytest.raises(TypeError, match=f"middleware .*middleware returned {type(returned).__name__}; it may return"):
+    with pytest.raises(TypeError, match=f"middleware .*middleware returned {type(returned).__name__}: it must return"):
         await run_middleware(middleware_chain([middleware]), {})

@@ -1,1 +1,1 @@
-"""From a function to an action, and from a request to a running stream."""
+"""Turn a handler into an action, and a request for an action into a running stream."""

@@ -1,4 +1,4 @@
-"""What is known of a stream action, and the settings that an app has for all of its own."""
+"""The definition of a stream action, and the settings that an app has for its actions."""
 
 from __future__ import annotations
 
@@ -16,43 +16,47 @@ from .._stream.body import BodySettings
 from .._stream.error_mapping import to_action_error
 from ..errors import ServerErrorHandler, stream_error
 from ..limits import Limits
-from .capacity import Room
+from .capacity import StreamLimiter
 from .signature import NamedCall
 
 SETTINGS = "trio_streamact.settings"
-"""The key of ``app.extensions`` below which an app's ``AppActions`` are."""
+"""The key of an app's ``AppActions`` in ``app.extensions``."""
 
 Handler = Callable[..., Awaitable[None]]
-"""An async function that sends the chunks: its parameters are ``stream``, and any of ``input``, ``request``, ``ctx``
-and ``metadata``, by these names."""
+"""An async function that sends the chunks of a stream.
+
+It is called with keyword arguments: ``stream``, and any of ``input``, ``request``, ``ctx`` and ``metadata``."""
 ClientKey = Callable[[Request, Mapping[str, Any]], Hashable]
-"""Tells clients apart, by the request and the context of the middleware; None is no client in particular."""
+"""Returns a key that identifies the client, from the request and the ``ctx`` of guards and middleware.
+
+None means an unknown client, to which no limit per client applies."""
 Guard = Callable[..., Awaitable[Mapping[str, Any] | None] | AsyncIterator[Mapping[str, Any] | None]]
-"""An async function that returns a mapping to merge into ``ctx``, or None, or an async generator function that yields
-one. Its parameters are any of ``request``, ``ctx`` and ``metadata``."""
+"""An async function that returns a mapping or None, or an async generator function that yields a mapping or None.
+
+The mapping is merged into ``ctx``. The parameters are any of ``request``, ``ctx`` and ``metadata``."""
 Middleware = Callable[..., Awaitable[Mapping[str, Any] | None] | AsyncIterator[Mapping[str, Any] | None]]
-"""The same, and ``input`` may be a parameter too."""
+"""Like ``Guard``, but it may also have the parameter ``input``."""
 
 
 def remote_address(request: Request, ctx: Mapping[str, Any]) -> Hashable:  # noqa: ARG001 - see ClientKey
-    """Tell clients apart by their address, which behind a proxy is the proxy's."""
+    """Return the address of the client, or of the last proxy if requests pass through proxies."""
     return request.remote_addr
 
 
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class StreamAction:
-    """What is known of a stream action.
+    """The definition of a stream action.
 
     Args:
-        name: What references and reports call it: the handler's name, unless its author gave another.
-        description: The handler's docstring, or None.
-        input: The declared input type, ``Any`` where every value passes.
-        chunk: The ``T`` of the handler's ``Stream[T]``, ``Any`` where it says nothing.
-        metadata: What the author says of it, for middleware and logs.
-        limits: Its own limits, or None for those of the app that serves it.
-        dialect: Its own dialect, or None for the app's.
-        handle_server_error: Its own, or None for the app's.
+        name: Its name in references and reports: the ``name`` option, or else the name of the handler.
+        description: The docstring of the handler, or None.
+        input: The declared input type, or ``Any`` if every value is valid.
+        chunk: The ``T`` of the handler's ``Stream[T]``, or ``Any`` if the handler does not declare it.
+        metadata: The ``metadata`` option, for guards, middleware and logs.
+        limits: The limits of this action, or None for those of the app.
+        dialect: The dialect of this action, or None for that of the app.
+        handle_server_error: The error handler of this action, or None for that of the app.
     """
 
     name: str
@@ -63,18 +67,18 @@ class StreamAction:
     limits: Limits | None
     dialect: Dialect | None
     handle_server_error: ServerErrorHandler | None
-    _room: Room | None = attrs.field(repr=False)
+    _limiter: StreamLimiter | None = attrs.field(repr=False)
     _handler: NamedCall = attrs.field(repr=False)
     _guards: tuple[NamedCall, ...] = attrs.field(repr=False)
     _middleware: tuple[NamedCall, ...] = attrs.field(repr=False)
     _schema: InputSchema = attrs.field(repr=False)
-    # For each request, so found once.
+    # Needed for each request, so computed once.
     takes_input: bool = attrs.field(init=False, repr=False)
     _wraps: bool = attrs.field(init=False, repr=False)
 
     @takes_input.default
     def _takes_input(self) -> bool:
-        """Whether anybody looks at what a client gives to the action, and so could miss it."""
+        """Return True if an input type is declared, or the handler or a middleware has the parameter ``input``."""
         return self.input is not Any or any("input" in call.names for call in (self._handler, *self._middleware))
 
     @_wraps.default
@@ -85,27 +89,27 @@ class StreamAction:
 @final
 @attrs.frozen(kw_only=True, eq=False)
 class AppSettings:
-    """What holds for the actions of one ``StreamActions`` where they have nothing of their own."""
+    """The settings of one ``StreamActions``, for actions without settings of their own."""
 
-    room: Room = attrs.field(factory=lambda: Room(Limits()))
+    limiter: StreamLimiter = attrs.field(factory=lambda: StreamLimiter(Limits()))
     dialect: Dialect = "marked"
     handle_server_error: ServerErrorHandler | None = None
     client_key: ClientKey = remote_address
     origins: frozenset[str] = frozenset()
-    _of_bodies: WeakKeyDictionary[StreamAction, BodySettings] = attrs.field(factory=WeakKeyDictionary, init=False)
+    _body_settings: WeakKeyDictionary[StreamAction, BodySettings] = attrs.field(factory=WeakKeyDictionary, init=False)
 
-    def room_of(self, action: StreamAction) -> Room:
-        """Return the room in which the streams of *action* are counted."""
-        return action._room or self.room
+    def limiter_of(self, action: StreamAction) -> StreamLimiter:
+        """Return the limiter that counts the streams of *action*."""
+        return action._limiter or self.limiter
 
-    def of_bodies(self, action: StreamAction) -> BodySettings:
-        """Return what the streams of *action* have in common where these settings hold."""
-        settings = self._of_bodies.get(action)
+    def body_settings(self, action: StreamAction) -> BodySettings:
+        """Return the settings that all streams of *action* share; they are created once."""
+        settings = self._body_settings.get(action)
         if settings is None:
             handle = action.handle_server_error or self.handle_server_error
-            settings = self._of_bodies[action] = BodySettings(
+            settings = self._body_settings[action] = BodySettings(
                 action=action.name,
-                limits=self.room_of(action).limits,
+                limits=self.limiter_of(action).limits,
                 dialect=action.dialect or self.dialect,
                 to_error=partial(to_action_error, handle_server_error=handle, fallback=stream_error()),
             )
@@ -115,12 +119,17 @@ class AppSettings:
 @final
 @attrs.define(eq=False)
 class AppActions:
-    """The settings of one app: those of each ``StreamActions`` for the endpoints that it has registered, and its first
-    one's for the actions that were registered without any, on a blueprint or by ``app.post``."""
+    """The settings of one app, by endpoint.
+
+    Attributes:
+        default: The settings of the first ``StreamActions`` of the app. They are for actions that were registered on a
+            blueprint or by ``app.post``.
+        by_endpoint: For each endpoint that a ``StreamActions`` registered, the settings of that ``StreamActions``.
+    """
 
     default: AppSettings
     by_endpoint: dict[str, AppSettings] = attrs.field(factory=dict, init=False)
 
     def at(self, endpoint: str | None) -> AppSettings:
-        """Return the settings that hold for a request of *endpoint*."""
+        """Return the settings for requests to *endpoint*."""
         return self.by_endpoint.get(endpoint or "", self.default)

@@ -1,7 +1,8 @@
-"""Whether a request was started by another site's page.
+"""Reject requests that a page of another site started.
 
-Source: the Fetch standard, "Origin header", and Fetch Metadata (``Sec-Fetch-Site``); both are set by browsers alone,
-and no page can forge them. Who sends neither is no browser, or an old one on a page of plain HTTP, and is let through.
+Source: the Fetch standard, "Origin header", and Fetch Metadata, ``Sec-Fetch-Site``. Browsers set both headers, and a
+page cannot forge them. A request with neither header does not come from a browser, or comes from an old browser on a
+plain HTTP page. It is allowed.
 """
 
 from __future__ import annotations
@@ -18,56 +19,58 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def allowed_origins(origins: Iterable[str]) -> frozenset[str]:
-    """Check the *origins* of an app: ``"*"`` for any, or origins as browsers write them, ``"https://example.com"``.
+    """Return *origins* in lower case. ``"*"`` allows every origin.
 
     Raises:
-        ValueError: One of them is no origin.
+        ValueError: An origin does not have the form of the ``Origin`` header, such as ``"https://example.com"``.
     """
     origins = {origins} if isinstance(origins, str) else set(origins)
     for origin in origins - {ANY_ORIGIN}:
         parts = urlsplit(origin)
         if not parts.scheme or not parts.netloc or parts.path or parts.query:
-            raise ValueError(f"{origin!r} is no origin: write it as browsers do, like https://example.com")
+            raise ValueError(
+                f"invalid origin {origin!r}: expected scheme://host[:port], for example https://example.com"
+            )
     return frozenset(origin.lower() for origin in origins)
 
 
 class Headers(Protocol):
-    """The headers of a request, by their names."""
+    """The headers of a request."""
 
     def get(self, name: str, /) -> str | None:
-        """Give the header's value, or None."""
+        """Return the value of the header *name*, or None."""
 
 
 def refuse_cross_site(method: str, headers: Headers, allowed: Collection[str]) -> None:
-    """Let a request pass if its own site's page started it, an allowed one, or no page at all.
+    """Raise if a page of another site, which is not allowed, started the request.
 
     Args:
-        method: A safe one passes: a page may read nothing of what it did not get by CORS.
-        headers: Of which ``Origin``, ``Sec-Fetch-Site`` and ``Host`` count.
-        allowed: What ``allowed_origins`` gave.
+        method: A safe method is always allowed: without CORS, the page cannot read the response.
+        headers: ``Origin``, ``Sec-Fetch-Site`` and ``Host`` are used.
+        allowed: The result of ``allowed_origins``.
 
     Raises:
-        ActionError: ``CROSS_SITE_REQUEST``, 403.
+        ActionError: ``CROSS_SITE_REQUEST``, 403: the page is of another site and its origin is not allowed.
     """
     if method in SAFE_METHODS or ANY_ORIGIN in allowed:
         return
     origin, fetch_site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
     if (origin or "").lower() in allowed:
         return
-    if fetch_site in ("same-origin", "none"):  # `none` is the user, by the address bar or a bookmark
+    if fetch_site in ("same-origin", "none"):  # `none`: the user did it, with the address bar or a bookmark
         return
     if fetch_site is None and (origin is None or _is_at(origin, headers.get("Host") or "")):
         return
-    raise ActionError("CROSS_SITE_REQUEST", "Another site's page may not do this", 403)
+    raise ActionError("CROSS_SITE_REQUEST", "Requests from another site are not allowed", 403)
 
 
 def _is_at(origin: str, host: str) -> bool:
-    # By host and port alone: behind a proxy that speaks TLS, the app does not know its own scheme.
+    # Compare host and port only: after a proxy that ends TLS, the app does not know its own scheme.
     try:
         parts = urlsplit(origin)
         default = _DEFAULT_PORTS.get(parts.scheme)
         ours = urlsplit(f"//{host}")
         same = (parts.hostname, parts.port or default) == (ours.hostname, ours.port or default)
-        return same and parts.hostname is not None  # `null` is an origin, and no host
-    except ValueError:  # a port that is none
+        return same and parts.hostname is not None  # the origin may be `null`, which has no host
+    except ValueError:  # an invalid port
         return False

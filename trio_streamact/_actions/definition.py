@@ -1,4 +1,4 @@
-"""From a handler to an action, and to the view that Quart serves."""
+"""Turn a handler into an action and the Quart view that serves it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .._protocol.encoding import DIALECTS, Dialect
 from ..errors import ServerErrorHandler
 from ..limits import Limits
 from .action import Guard, Handler, Middleware, StreamAction
-from .capacity import Room
+from .capacity import StreamLimiter
 from .dispatch import respond
 from .signature import GUARD_PARAMETERS, HANDLER_PARAMETERS, MIDDLEWARE_PARAMETERS, NamedCall, check_calls, name_of
 
@@ -26,14 +26,14 @@ P = ParamSpec("P")
 
 
 class StreamActionView(Protocol[P]):
-    """An ordinary Quart view that answers with a stream.
+    """A Quart view whose response is a stream.
 
-    Quart calls it with the variables of the route; the handler's arguments come from the request. To call the handler
-    itself, in a unit test for instance, use ``handler``.
+    Quart calls it with the variables of the route. The arguments of the handler come from the request. To call the
+    handler itself, for example in a unit test, use ``handler``.
 
     Attributes:
         is_stream: True.
-        action: What is known of the action.
+        action: The action that the view serves.
     """
 
     is_stream: bool
@@ -42,14 +42,14 @@ class StreamActionView(Protocol[P]):
 
     @property
     def handler(self) -> Callable[P, Awaitable[None]]:
-        """The handler, as its author wrote it."""
+        """The handler, unchanged."""
 
     async def __call__(self, **route: str | float | UUID) -> Response:
-        """Answer the current request."""
+        """Return the response to the current request."""
 
 
 class ActionOptions(TypedDict, total=False):
-    """The options of an action; for what they mean see ``define_stream_action``."""
+    """The options of an action; see ``define_stream_action`` for their meaning."""
 
     name: str | None
     input: Any
@@ -86,35 +86,38 @@ def define_stream_action(
     limits: Limits | None = None,
     dialect: Dialect | None = None,
 ) -> StreamActionView[...] | Callable[[Handler], StreamActionView[...]]:
-    """Make *handler* a streaming server action: an async function that is an ordinary Quart view.
+    """Turn *handler* into a streaming server action, and return it as a Quart view.
 
-    Without a handler, this is a decorator. The view has ``is_stream = True``, ``action``, a ``StreamAction``, and
-    ``handler``, which is *handler*; what other decorators have put on the handler stands on it too.
+    Without a handler, return a decorator. The view has the attributes ``is_stream = True``, ``action``, a
+    ``StreamAction``, and ``handler``, which is *handler*. Attributes that other decorators set on the handler are
+    copied to the view.
 
     Args:
-        handler: An async function. Its parameters go by name: any of ``input``, ``request``, ``ctx``, ``metadata``,
-            and always ``stream``. If nothing takes the input, the request is not read.
-        name: What references, OpenAPI and reports call the action; the handler's name where it is left out.
-        input: What the action takes: an attrs class, dataclass, TypedDict, pydantic model, msgspec struct, plain type,
-            or an object with ``validate(raw)``. Left out, it is the annotation of the handler's ``input``; without one
-            the raw value passes through.
-        guards: Async functions that run in order before the request's body is read: authentication, rate limits.
-            Any of ``request``, ``ctx``, ``metadata`` are their parameters; a mapping that one returns is merged into
-            ``ctx``.
-        middleware: The same, after the input was validated; ``input`` may be a parameter too. A guard or a middleware
-            may be an async generator function: what it yields is merged into ``ctx``, and the part after the
-            ``yield`` runs when the handler is over, in reverse order and for at most 5 seconds. What the handler
-            raised is raised at the ``yield``; an exception that replaces it is the one that counts.
-        metadata: What guards and middleware may want to know of the action.
-        handle_server_error: A function of an unexpected exception that returns, or raises, what the client receives:
-            an ``ActionError``, or ``ErrorFields``, a dict with ``code``, ``message`` and ``status_code``. None is the
-            generic message. The exception is logged all the same.
-        limits: In place of the app's.
-        dialect: In place of the app's: ``"marked"`` or ``"named"``.
+        handler: An async function. It is called with keyword arguments. It must have a parameter ``stream``, and may
+            have ``input``, ``request``, ``ctx`` and ``metadata``. The request's input is not read if no type is
+            declared for it, and neither the handler nor a middleware has the parameter ``input``.
+        name: The name of the action in references, OpenAPI and reports. The default is the name of the handler.
+        input: The type of the input: an attrs class, dataclass, TypedDict, pydantic model, msgspec struct, plain type,
+            or an object with ``validate(raw)``. The default is the annotation of the handler's ``input``; without
+            one, the raw value is not validated.
+        guards: Async functions that run in order before the request's body is read, for example for authentication
+            and rate limits. Their parameters are any of ``request``, ``ctx`` and ``metadata``. A mapping that a guard
+            returns is merged into ``ctx``.
+        middleware: Async functions that run in order after the input is validated; they may also have the parameter
+            ``input``. A guard or a middleware may be an async generator function that yields once. The mapping that
+            it yields is merged into ``ctx``. The code after its ``yield`` runs when the handler has finished, in
+            reverse order, for at most 5 seconds. An exception of the handler is raised at the ``yield``; an exception
+            that is raised instead replaces it.
+        metadata: Facts about the action, for guards and middleware.
+        handle_server_error: A function that is called with an unexpected exception. It returns or raises what is sent
+            to the client: an ``ActionError``, or ``ErrorFields``, a dict with ``code``, ``message`` and
+            ``status_code``. If it returns None, a generic message is sent. The exception is logged in every case.
+        limits: The limits of this action, instead of those of the app.
+        dialect: The dialect of this action, instead of that of the app: ``"marked"`` or ``"named"``.
 
     Raises:
-        TypeError: The handler, a guard, a middleware, the input or an option is invalid.
-        ValueError: The name or the dialect is invalid.
+        TypeError: The handler, a guard, a middleware, the input or an option is not valid.
+        ValueError: The name or the dialect is not valid.
     """
     options: dict[str, Any] = {
         "name": _check_name(name),
@@ -134,7 +137,7 @@ def define_stream_action(
 def check_limits(limits: Limits | None) -> Limits | None:
     """Return *limits*, or raise ``TypeError`` if it is not a ``Limits``."""
     if limits is not None and not isinstance(limits, Limits):
-        raise TypeError(f"limits must be Limits, not {limits!r}")
+        raise TypeError(f"limits must be a Limits, not {limits!r}")
     return limits
 
 
@@ -146,17 +149,19 @@ def check_dialect(dialect: Dialect | None) -> Dialect | None:
 
 
 def check_server_error_handler(handle: ServerErrorHandler | None) -> ServerErrorHandler | None:
-    """Return *handle*, or raise ``TypeError`` if it cannot be called with an exception, or wants to be awaited."""
+    """Return *handle*, or raise ``TypeError`` if it is async or cannot be called with an exception."""
     if handle is None:
         return None
     if not callable(handle) or inspect.iscoroutinefunction(handle):
-        raise TypeError(f"handle_server_error must be a plain function, not {handle!r}")
+        raise TypeError(f"handle_server_error must be a synchronous function, not {handle!r}")
     try:
         inspect.signature(handle).bind(Exception())
-    except ValueError:  # a builtin that does not say what it takes
+    except ValueError:  # a builtin without a signature
         pass
     except TypeError as error:
-        raise TypeError(f"handle_server_error {name_of(handle)} must take the exception alone: {error}") from None
+        raise TypeError(
+            f"handle_server_error {name_of(handle)} must accept one argument, the exception: {error}"
+        ) from None
     return handle
 
 
@@ -164,9 +169,9 @@ def _check_name(name: str | None) -> str | None:
     if name is None:
         return None
     if not isinstance(name, str):
-        raise TypeError(f"name must be a text, not {name!r}")
+        raise TypeError(f"name must be a string, not {name!r}")
     if not name.isprintable() or not any(map(str.isalnum, name)):
-        raise ValueError(f"name must be printable, with a letter or a digit in it, not {name!r}")
+        raise ValueError(f"name must be printable and contain a letter or a digit, not {name!r}")
     return name
 
 
@@ -180,7 +185,7 @@ def _action(handler: Handler, *, name: str | None, declared: Any, **options: Any
             raise TypeError(f"cannot resolve the annotation {declared!r} of the input of {own_name}")
     if annotations.get("return") not in (None, type(None), Any, "None", typing.NoReturn, typing.Never):
         raise TypeError(
-            f"handler {own_name} is annotated to return a value, which is not sent: send it with "
+            f"handler {own_name} is annotated to return a value, which is not sent: send chunks with "
             "`await stream.send(...)`, and annotate `-> None`"
         )
     stream_arguments = typing.get_args(annotations.get("stream"))
@@ -192,7 +197,7 @@ def _action(handler: Handler, *, name: str | None, declared: Any, **options: Any
         input=schema.type,
         chunk=stream_arguments[0] if stream_arguments else Any,
         limits=limits,
-        room=None if limits is None else Room(limits),
+        limiter=None if limits is None else StreamLimiter(limits),
         handler=call,
         schema=schema,
         **options,
@@ -217,12 +222,13 @@ def as_view(view: Callable[..., Awaitable[Response]], marked: object, action: St
 
 
 def copy_marks(source: object, target: Callable[..., Any]) -> None:
-    """Put what decorators have put on *source*, and on what it is a partial of, on *target* too.
+    """Copy the attributes that decorators set on *source* to *target*.
 
-    Of an object that is called too: ``functools.update_wrapper`` in a decorator that is a class puts them there.
+    *source* may also be a partial, or a callable object: a decorator that is a class sets the attributes on its
+    instance, with ``functools.update_wrapper``.
     """
     marks = _copy_of_marks(source)
-    marks.pop("__wrapped__", None)  # whose signature is not the view's
+    marks.pop("__wrapped__", None)  # inspect.signature would show the signature of the handler for the view
     vars(target).update(marks)
 
 
@@ -238,10 +244,10 @@ def _own_name(handler: Any) -> str:
 
 
 def _annotations(handler: Any) -> dict[str, Any]:
-    """The annotations of *handler*'s parameters; one that cannot be resolved stays a string.
+    """Return the annotations of *handler*. One that cannot be resolved stays a string.
 
-    Also those of types that are local to the function in which the handler is defined, which
-    ``from __future__ import annotations`` hides from ``typing.get_type_hints``.
+    With ``from __future__ import annotations``, ``typing.get_type_hints`` does not find types that are local to the
+    function that defines the handler. This function does.
     """
     function = handler.func if isinstance(handler, partial) else handler
     function = function if inspect.isroutine(function) else type(function).__call__
@@ -251,14 +257,14 @@ def _annotations(handler: Any) -> dict[str, Any]:
     for name, annotation in annotations.items():
         if isinstance(annotation, str):
             try:
-                annotations[name] = eval(annotation, names)  # noqa: S307 - the author's own annotation, as typing does
+                annotations[name] = eval(annotation, names)  # noqa: S307 - the author's own code, as in typing
             except Exception:
                 annotations[name] = annotation
     return annotations
 
 
 def _locals_around(function: Any) -> dict[str, Any]:
-    """The variables of the function that defines *function* and is still running."""
+    """Return the local variables of the function that defines *function*, if it is still running."""
     code = getattr(function, "__code__", None)
     frame: FrameType | None = sys._getframe(1)
     while code is not None and frame is not None:

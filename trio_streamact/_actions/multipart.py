@@ -1,7 +1,7 @@
-"""Multipart forms, read as their bytes come: fields into memory, within bounds, and files onto the disk.
+"""Read multipart forms as their bytes arrive: fields into bounded memory, files onto the disk.
 
-Not by Quart's parser, which takes a form that is cut short, or is none, for an empty one. Its own structures are filled
-all the same, so that ``await request.files`` finds the files.
+Quart's parser is not used: it reads a form that is cut short, or not valid, as an empty form. The form and the files
+are stored where Quart stores them, so that ``await request.files`` returns the files.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.sansio.multipart import Data, Epilogue, Event, Field, File, MultipartDecoder, NeedData
 
 PIECE_BYTES = 64 * 1024
-"""How much is worked on between two turns of other tasks."""
+"""The most bytes that are parsed between two checkpoints."""
 
 HEAD_BYTES = 16 * 1024
-"""The largest head of one part; parsing it may take more than linear time."""
+"""The largest head of one part. The limit is needed because parsing a head may take more than linear time."""
 
 HEAD_PARAMETERS = 8
-"""How many parameters the head of one part may have: five bytes of them cost as much as hundreds of anything else."""
+"""The most parameters in the head of one part: parsing one of five bytes costs as much as hundreds of other bytes."""
 
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 
 
-class NotAForm(ValueError):  # noqa: N818 - never leaves this module's caller
-    """The body is no multipart form, or is cut short."""
+class InvalidForm(ValueError):  # noqa: N818 - caught by the caller of this module
+    """The body is not a valid multipart form, or is cut short."""
 
 
 @final
@@ -39,9 +39,9 @@ class MultipartReader:
     """Reads one form.
 
     Attributes:
-        fields: Names and texts of its fields, in order.
-        files: The files, by name.
-        size_bytes: The size of all fields together.
+        fields: (name, text) pairs of its fields, in order.
+        files: (name, file) pairs, in order.
+        size_bytes: The total size of the fields.
     """
 
     _request: Request
@@ -55,11 +55,11 @@ class MultipartReader:
     _stream: Any = attrs.field(default=None, init=False)
 
     async def read(self, body: AsyncIterator[bytes]) -> None:
-        """Read the form from the parts of *body*, and give it to the request.
+        """Read the form from the parts of *body*, and store it in the request.
 
         Raises:
-            NotAForm: It cannot be read.
-            RequestEntityTooLarge: It exceeds a bound of Quart's or ours.
+            InvalidForm: The body is not a valid form.
+            RequestEntityTooLarge: The form exceeds a limit of Quart or ``Limits.input_bytes``.
         """
         try:
             boundary = self._request.mimetype_params["boundary"].encode("ascii")
@@ -71,10 +71,10 @@ class MultipartReader:
                     await trio.lowlevel.checkpoint()
             decoder.receive_data(None)
             if not self._take(decoder):
-                raise NotAForm
-        except (KeyError, ValueError) as error:  # of a parameter that is missing, of the decoder, of a charset
+                raise InvalidForm
+        except (KeyError, ValueError) as error:  # a missing parameter, or an error of the decoder or of a charset
             self._close()
-            raise NotAForm from error
+            raise InvalidForm from error
         except BaseException:
             self._close()
             raise
@@ -82,7 +82,7 @@ class MultipartReader:
         self._request._files = MultiDict(self.files)
 
     def _take(self, decoder: MultipartDecoder) -> bool:
-        """Take what *decoder* has found; return True if that is all of the form."""
+        """Process the events of *decoder*; return True if the form is complete."""
         while True:
             if self._part is None and not decoder.complete:
                 _check_head(decoder.buffer)
@@ -114,7 +114,7 @@ class MultipartReader:
             most = self._request.max_form_memory_size
             if self.size_bytes > self._fields_bytes or (most is not None and self.size_bytes > most):
                 raise RequestEntityTooLarge
-            if not data.more_data and self._part.name is not None:  # one without a name is nobody's
+            if not data.more_data and self._part.name is not None:  # a field without a name is ignored
                 self.fields.append((self._part.name, self._value.decode(self._encoding)))
         if not data.more_data:
             self._part = None
@@ -125,7 +125,7 @@ class MultipartReader:
 
 
 def _check_head(buffer: bytearray) -> None:
-    """Raise ``RequestEntityTooLarge`` if *buffer* begins with a head that is too much to parse."""
+    """Raise ``RequestEntityTooLarge`` if *buffer* begins with a head that exceeds a limit."""
     blank_line = _BLANK_LINE.search(buffer, 0, HEAD_BYTES)
     end = len(buffer) if blank_line is None else blank_line.start()
     if end > HEAD_BYTES or buffer.count(b";", 0, end) > HEAD_PARAMETERS:
@@ -136,4 +136,4 @@ def _next_event(decoder: MultipartDecoder) -> Event:
     try:
         return decoder.next_event()
     except RequestEntityTooLarge:  # too many parts
-        raise NotAForm from None
+        raise InvalidForm from None

@@ -1,4 +1,4 @@
-"""Middleware that bounds how often a client may start an action."""
+"""Middleware that limits how often a client may call an action."""
 
 from __future__ import annotations
 
@@ -16,21 +16,22 @@ if TYPE_CHECKING:
 
 
 def rate_limit(rate: str, *, key: ClientKey = remote_address, storage: Storage | str = "memory://") -> Middleware:
-    """Make a middleware that lets each client start so many streams in a time, and refuses the rest.
+    """Return a guard or middleware that rejects calls of a client above *rate*.
 
-    The client reads ``RATE_LIMITED``, 429, with ``retryAfter`` seconds. The counting is done by the package ``limits``
-    (extra ``ratelimit``), with its sliding window.
+    The client receives ``RATE_LIMITED``, 429, with ``retryAfter`` in seconds. The package ``limits`` (the extra
+    ``ratelimit``) counts, with its sliding window counter.
 
     Args:
-        rate: As ``limits`` writes it: ``"10/minute"``, ``"100 per 2 hours"``.
-        key: Tells clients apart, by the request and the context that earlier middleware made; None is not counted.
-        storage: One of ``limits``, or its address. In memory each worker counts for itself; to count together, share
-            a Redis or the like: ``"redis://..."``. Its calls block, so they are made in a thread. Over one storage,
-            limits of the same rate count together.
+        rate: A rate in the notation of ``limits``: ``"10/minute"``, ``"100 per 2 hours"``.
+        key: Returns a key for the client, from the request and the ``ctx`` of earlier guards and middleware. If it
+            returns None, the call is not counted.
+        storage: A storage of ``limits``, or its URI. With the default, in memory, each worker counts on its own. To
+            count for all workers, use a shared storage such as ``"redis://..."``; its calls block, so they run in a
+            thread. All limits with the same rate and the same storage share one count.
 
     Raises:
-        ImportError: The extra is not installed.
-        ValueError: The rate is none.
+        ImportError: The extra ``ratelimit`` is not installed.
+        ValueError: *rate* cannot be parsed.
     """
     try:
         from limits import parse
@@ -43,7 +44,7 @@ def rate_limit(rate: str, *, key: ClientKey = remote_address, storage: Storage |
     limiter = SlidingWindowCounterRateLimiter(store)
 
     def wait_s(client: str) -> float | None:
-        """Count a start; give the seconds to wait if it was one too many."""
+        """Count a call; return None if it is within the rate, else the seconds until the next one will be."""
         if limiter.hit(item, client):
             return None
         return max(0.0, limiter.get_window_stats(item, client).reset_time - time.time())
@@ -57,7 +58,7 @@ def rate_limit(rate: str, *, key: ClientKey = remote_address, storage: Storage |
         else:
             seconds = await trio.to_thread.run_sync(wait_s, str(client))
         if seconds is not None:
-            # Whole seconds, and never none: a client that comes back at once would be refused again.
+            # Whole seconds, and at least 1: a client that retries at once would be rejected again.
             raise ActionError("RATE_LIMITED", "Too many requests", 429, retry_after_s=int(seconds) + 1)
 
     return check_rate

@@ -1,4 +1,4 @@
-"""Views on their way into an app: what is given is what is served, whatever decorators stand around the action."""
+"""Make the views that are registered with an app: they call the handler or view with all its decorators."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _AUTOMATIC = frozenset({"HEAD", "OPTIONS"})
 """Methods that Quart adds to a route by itself."""
 
 
-def action_behind(given: Any) -> StreamAction | None:
-    """Return the action that *given* serves, a view or what decorators have made of it; None if it is a handler."""
+def action_of(given: Any) -> StreamAction | None:
+    """Return the action that *given*, a view that may be decorated, serves; return None if *given* is a handler."""
     seen = 0
     while given is not None and seen < 100:  # decorators may refer to each other
         action = getattr(given, "action", None)
@@ -30,21 +30,21 @@ def action_behind(given: Any) -> StreamAction | None:
     return None
 
 
-def served(given: Callable[..., Any], action: StreamAction, where: str) -> StreamActionView[...]:
-    """Make the view that is registered at *where*: it calls *given*, and is no one else's.
+def registered_view(given: Callable[..., Any], action: StreamAction, where: str) -> StreamActionView[...]:
+    """Return a new view that calls *given*, for the registration at *where*, such as "POST /chat".
 
     Raises:
-        TypeError: *given* cannot answer a request.
+        TypeError: *given* is not callable, or is a generator function.
     """
     target = given.func if isinstance(given, partial) else given
     if not callable(given) or inspect.isasyncgenfunction(target) or inspect.isgeneratorfunction(target):
         raise TypeError(
-            f"{name_of(given)} cannot serve the action {action.name} at {where}: a decorator of a view has to return "
-            "a function that returns the view's response, or raises"
+            f"{name_of(given)} cannot serve the action {action.name} at {where}: a decorator of a view must return "
+            "a function that returns the response of the view"
         )
 
     async def view(**route: Any) -> Response:
-        # A plain decorator returns what the view returns, which has to be awaited; it runs here, in no thread.
+        # The wrapper of a synchronous decorator returns the coroutine of the view. It runs here, not in a thread.
         response = given(**route)
         answer: Response = await response if inspect.isawaitable(response) else response
         return answer
@@ -60,14 +60,17 @@ def served(given: Callable[..., Any], action: StreamAction, where: str) -> Strea
 
 @final
 class _Registered(dict[str, Any]):
-    """The attributes of a view that is registered: ``functools.wraps`` of a decorator above the registration copies
-    them, and is told that the decorator would never run. A ``login_required`` there would guard nothing."""
+    """The attributes of a registered view. They raise when ``functools.wraps`` copies them.
+
+    A decorator above the registration would never run: a ``login_required`` there would protect nothing. It copies
+    the attributes of the view, and that is how it is detected.
+    """
 
     def __init__(self, attributes: dict[str, Any], where: str) -> None:
         super().__init__(attributes)
         self._where = where
 
-    # `dict.update` asks a subclass with an `__iter__` of its own for its keys.
+    # `dict.update` calls `keys` only for a subclass that defines `__iter__`.
     def __iter__(self) -> Iterator[str]:
         return super().__iter__()
 
@@ -75,21 +78,21 @@ class _Registered(dict[str, Any]):
         frame = sys._getframe(1)
         if frame.f_code is update_wrapper.__code__:
             wrapper = frame.f_locals.get("wrapper")
-            code = getattr(wrapper, "__code__", None)  # it has our names by now, and its code its own
+            code = getattr(wrapper, "__code__", None)  # `wraps` has changed the names of the function, not of its code
             decorator = name_of(wrapper) if code is None else code.co_qualname.partition(".<locals>")[0]
             raise TypeError(
-                f"{decorator} stands above the decorator that serves the action at {self._where}, where it would never "
-                "run: write it below, between that and the handler"
+                f"{decorator} stands above the decorator that registers the action at {self._where}, where it would "
+                "never run: write it below that decorator"
             )
         return super().keys()
 
 
 def found_routes(app: Quart) -> list[Route]:
-    """List where *app* serves actions that no ``StreamActions`` has registered: on blueprints, by ``app.post``."""
+    """Return the routes of the actions that were registered on blueprints or by ``app.post``."""
     actions: AppActions = app.extensions[SETTINGS]
     routes = []
     for rule in app.url_map.iter_rules():
-        action = action_behind(app.view_functions.get(rule.endpoint))
+        action = action_of(app.view_functions.get(rule.endpoint))
         if action is not None and rule.endpoint not in actions.by_endpoint:
             methods = _methods(rule.methods or ())
             namespace = rule.endpoint.rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""A Quart request to the raw values of an action's input."""
+"""Read the raw values of an action's input from a Quart request."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from .._hypercorn import Exchange, exchange_of
 from .._inputs import Bounds, UntypedText, check_json
 from ..errors import InvalidInput, parse_error
 from ..limits import Limits
-from .multipart import MultipartReader, NotAForm
+from .multipart import InvalidForm, MultipartReader
 
 MAX_PAIRS = 1000
-"""How many names a query or a form may have; Quart's MAX_FORM_PARTS for multipart forms, by default the same."""
+"""The most fields of a query or a form. For multipart forms, Quart's MAX_FORM_PARTS applies, by default the same."""
 
 _UTF8 = ("utf-8", "utf8")
 CHARSETS = frozenset(
@@ -33,7 +33,7 @@ CHARSETS = frozenset(
     + ["utf-16", "utf-16le", "utf-16be", "utf-16-le", "utf-16-be", "utf-32", "utf-32le", "utf-32be"]
     + ["koi8-r", "koi8-u", "shift-jis", "euc-jp", "iso-2022-jp", "euc-kr", "gbk", "gb2312", "gb18030", "big5"]
 )
-"""The charsets of JSON and forms that are read."""
+"""The supported charsets of JSON and forms."""
 
 _JSON_TYPE = re.compile(r"(application|text)/(json|[\w.-]+\+json)")
 _ASCII = re.compile(r"[\x00-\x7f]++")
@@ -43,23 +43,24 @@ _URLENCODED = ("application/x-www-form-urlencoded", "application/x-url-encoded")
 @final
 @attrs.frozen
 class RawInput:
-    """What a client sent: raw values, and how many bytes they were."""
+    """The raw values that a client sent, and their size in bytes."""
 
     value: Any
     size_bytes: int
 
 
 async def read_input(request: Request, route: dict[str, Any], limits: Limits) -> RawInput:
-    """Read what the client sent: the query of a GET, else the form or the JSON of the body; *route* variables win.
+    """Return the raw input: the query of a GET, or else the form or the JSON of the body.
 
-    Nothing of the body is kept but the files of a form, which are with the request.
+    The variables of *route* are added and replace fields of the same name. The body is not kept in the request, except
+    for the files of a form.
 
     Raises:
-        ActionError: ``PARSE_ERROR``, it cannot be read, or is too large.
-        InvalidInput: It has too many values or levels, or there are route variables and a body that is no object.
+        ActionError: ``PARSE_ERROR``: the input cannot be parsed, is too large, or did not arrive in time.
+        InvalidInput: The input has too many values or levels; or *route* has variables and the body is not an object.
     """
     if request.method in ("GET", "HEAD"):
-        request.body = DroppedBody()  # type: ignore[assignment]  # a stand-in for Quart's own
+        request.body = DroppedBody()  # type: ignore[assignment]  # replaces Quart's own body
         query = request.query_string
         if len(query) > limits.input_bytes:
             raise parse_error("Query string is too large")
@@ -74,7 +75,8 @@ async def read_input(request: Request, route: dict[str, Any], limits: Limits) ->
     if route:
         if not isinstance(raw.value, dict):
             raise InvalidInput("Expected an object")
-        # As text, what JSON has no type for: the converter made a UUID of `<uuid:id>`, and so does the input.
+        # A value that JSON has no type for becomes text. The converter of `<uuid:id>` made a UUID; the input type
+        # makes one again.
         raw.value.update(
             {name: UntypedText(value) if isinstance(value, str | UUID) else value for name, value in route.items()}
         )
@@ -85,7 +87,7 @@ async def _read_body(request: Request, limits: Limits) -> RawInput:
     encoding = _encoding(request)
     is_multipart = request.mimetype == "multipart/form-data"
     if (is_multipart or request.mimetype in _URLENCODED) and request._form is not None:
-        # A function before us has read the form, and with it the body; Quart keeps what it was.
+        # A before_request function or a guard has read the form. Quart keeps it.
         fields = list((await request.form).items(multi=True))
         return RawInput(_gathered(fields), sum(len(name) + len(value) for name, value in fields))
     if is_multipart:
@@ -100,17 +102,17 @@ async def _read_body(request: Request, limits: Limits) -> RawInput:
 
 
 async def _whole_body(request: Request, limit_bytes: int) -> bytes:
-    """Read the body, and forget it in the request.
+    """Return the body, without keeping it in the request.
 
     Raises:
-        RequestEntityTooLarge: It is larger than *limit_bytes*, or than Quart allows.
-        RequestTimeout: It does not come in time.
-        RuntimeError: A function of the app's has read it, and not kept it.
+        RequestEntityTooLarge: It is larger than *limit_bytes* or a limit of Quart.
+        RequestTimeout: It does not arrive within Quart's BODY_TIMEOUT.
+        RuntimeError: The app has read it before and not kept it.
     """
     if request.content_length is None:
         parts, size = [], 0
-        async with aclosing(_in_time(request)) as coming:
-            async for part in coming:
+        async with aclosing(_body_parts(request)) as incoming:
+            async for part in incoming:
                 parts.append(part)
                 size += len(part)
                 if size > limit_bytes:
@@ -128,27 +130,28 @@ async def _whole_body(request: Request, limit_bytes: int) -> bytes:
 
 
 def _check_unread(request: Request) -> None:
-    """Raise ``RuntimeError`` if the body, of which nothing is there, was not empty."""
-    exchange = exchange_of(request.scope)  # which has seen a body without a length, too
+    """Raise ``RuntimeError`` if the client sent a body: it arrives here empty, so the app has read it."""
+    exchange = exchange_of(request.scope)  # it also counts the bytes of a body without a Content-Length
     if request.content_length or exchange.received_bytes:
         raise RuntimeError(
-            "the request's body was read before the action could read it, and not kept: a before_request function or a "
-            "guard that reads it has to leave it there, as `await request.get_data()` does without `cache=False`"
+            "the request's body was read before the action could read it, and was not kept: a before_request function "
+            "or a guard must keep it, as `await request.get_data()` does without `cache=False`"
         )
 
 
-async def _in_time(request: Request) -> AsyncGenerator[bytes, None]:
-    """Give the parts of a body as they come, within the time that Quart gives it.
+async def _body_parts(request: Request) -> AsyncGenerator[bytes, None]:
+    """Yield the parts of the body as they arrive.
 
     Raises:
-        RequestEntityTooLarge: They are more than Quart allows, which looks at their announced length alone.
-        RuntimeError: There are none, and the body was not empty.
+        RequestEntityTooLarge: They exceed Quart's MAX_CONTENT_LENGTH. Quart itself checks only the Content-Length.
+        RequestTimeout: They do not arrive within Quart's BODY_TIMEOUT.
+        RuntimeError: The app has read the body before and not kept it.
     """
     most, size = request.max_content_length, 0
     deadline = math.inf if request.body_timeout is None else trio.current_time() + request.body_timeout
     parts, is_empty = aiter(request.body), True
     kept: Any = request.body._data
-    if isinstance(kept, bytes) and kept:  # from Quart 0.23 on, where it was awaited: its parts are gone then
+    if isinstance(kept, bytes) and kept:  # Quart 0.23 or later, and the body was awaited: iteration yields nothing
         yield kept
         return
     while True:
@@ -168,31 +171,34 @@ async def _in_time(request: Request) -> AsyncGenerator[bytes, None]:
 
 
 async def _multipart(request: Request, encoding: str, limits: Limits) -> RawInput:
-    """Read the fields of a multipart form; its files stay with the request."""
+    """Return the fields of a multipart form; its files stay in the request."""
     reader = MultipartReader(request, encoding, limits.input_bytes)
     try:
-        async with aclosing(_in_time(request)) as coming:
-            await reader.read(coming)
-    except NotAForm:
+        async with aclosing(_body_parts(request)) as incoming:
+            await reader.read(incoming)
+    except InvalidForm:
         raise parse_error("Invalid form in request body") from None
     return RawInput(_gathered(reader.fields), reader.size_bytes)
 
 
 def leave_unread(request: Request, exchange: Exchange) -> None:
-    """Leave the body to the handler, which may ask the request for it; nobody asks for that of a GET."""
+    """Leave the body unread, so that the handler can read it from *request*. The body of a GET is dropped."""
     if request.method in ("GET", "HEAD"):
-        request.body = DroppedBody()  # type: ignore[assignment]  # a stand-in for Quart's own
+        request.body = DroppedBody()  # type: ignore[assignment]  # replaces Quart's own body
     elif exchange.has_middleware and not request.body._complete.is_set():
         body = UnreadBody(request.body, request.max_content_length)
-        request.body = body  # type: ignore[assignment]  # the same
+        request.body = body  # type: ignore[assignment]  # replaces Quart's own body
         exchange.hold_body(body.wanted)
 
 
 @final
 class UnreadBody:
-    """Takes the place of a body until somebody asks for it.
+    """Replaces Quart's body, which is not received until the handler reads it.
 
-    Quart 0.23 bounds what it keeps of a body without a length only when that is awaited, so it is bounded here.
+    Quart 0.23 limits a body without a Content-Length only when the body is awaited. So it is limited here.
+
+    Attributes:
+        wanted: Is set when the handler starts to read the body.
     """
 
     def __init__(self, body: Any, most_bytes: int | None) -> None:
@@ -205,7 +211,7 @@ class UnreadBody:
         return getattr(self._body, name)
 
     async def put(self, data: bytes) -> None:
-        """Keep *data*, if it is not too much; from Quart 0.23 on."""
+        """Add *data*, or note that the body is too large. Quart 0.23 or later calls this."""
         self._kept_bytes += len(data)
         if self.wanted.is_set() or self._kept_bytes <= self._most_bytes:
             await self._body.put(data)
@@ -225,13 +231,13 @@ class UnreadBody:
 
 @final
 class DroppedBody:
-    """Takes the place of a body that nobody will read: it keeps nothing of what comes."""
+    """Replaces the body of a GET, which is never read: it drops all data."""
 
     def append(self, data: bytes) -> None:
-        """Drop *data*; until Quart 0.22."""
+        """Drop *data*. Quart 0.22 or earlier calls this."""
 
     async def put(self, data: bytes) -> None:
-        """Drop *data*; from Quart 0.23 on."""
+        """Drop *data*. Quart 0.23 or later calls this."""
 
     def set_complete(self) -> None: ...
 
@@ -252,7 +258,7 @@ class DroppedBody:
 
 def _encoding(request: Request) -> str:
     name = request.mimetype_params.get("charset", "utf-8").strip().lower().replace("_", "-")
-    if name not in CHARSETS:  # by our own list: Python remembers, for good, every name that it does not know
+    if name not in CHARSETS:  # our own list, since Python's codec cache keeps every unknown name forever
         raise parse_error("Unknown charset in Content-Type")
     return name
 
@@ -263,30 +269,30 @@ def _json(body: bytes, encoding: str, mimetype: str, limits: Limits) -> Any:
         text = text.removeprefix(b"\xef\xbb\xbf")
         check_json(text, bounds_of(limits))
         raw = orjson.loads(text) if text.strip() else {}
-    except ValueError:  # of JSON and of decoding alike
+    except ValueError:  # invalid JSON, or text that cannot be decoded
         if mimetype and not _JSON_TYPE.fullmatch(mimetype):
             raise parse_error(f"Expected JSON or a form in request body, not {mimetype[:100]}") from None
         raise parse_error("Invalid JSON in request body") from None
-    return {} if raw is None else raw  # as nuxt-actions has it
+    return {} if raw is None else raw  # as in nuxt-actions
 
 
 def bounds_of(limits: Limits) -> Bounds:
-    """Return the bounds for the values of one input."""
+    """Return the bounds of one input."""
     return Bounds(limits.input_values, limits.input_depth, limits.input_name_chars)
 
 
-def _pairs(encoded: bytes, encoding: str, refusal: str) -> dict[str, Any]:
+def _pairs(encoded: bytes, encoding: str, error_message: str) -> dict[str, Any]:
     if encoded.count(b"&") >= MAX_PAIRS:
-        raise parse_error(refusal)
+        raise parse_error(error_message)
     try:
         pairs = [pair.partition(b"=") for pair in encoded.split(b"&") if pair]
         return _gathered([(_text_of(name, encoding), _text_of(value, encoding)) for name, _, value in pairs])
-    except ValueError:  # of decoding
-        raise parse_error(refusal) from None
+    except ValueError:  # text that cannot be decoded
+        raise parse_error(error_message) from None
 
 
 def _text_of(encoded: bytes, encoding: str) -> str:
-    """Decode one name or value of a form: what is not ASCII is UTF-8, and what is escaped is of *encoding*."""
+    """Decode one name or value of a form: unescaped bytes are UTF-8, and escaped bytes are in *encoding*."""
     encoded = encoded.replace(b"+", b" ")
     text = encoded.decode()
     if b"%" not in encoded:
@@ -297,7 +303,7 @@ def _text_of(encoded: bytes, encoding: str) -> str:
 
 
 def unescaped(encoded: bytes, piece_bytes: int = 4096) -> bytes:
-    """Do what Python's function does, which takes more than twenty times the size of a long text, in pieces."""
+    """Return ``unquote_to_bytes(encoded)``, computed in pieces: at once, it needs 20 times the size of a long text."""
     plain, at = bytearray(), 0
     while at < len(encoded):
         stop = at + piece_bytes
@@ -309,7 +315,7 @@ def unescaped(encoded: bytes, piece_bytes: int = 4096) -> bytes:
 
 
 def _gathered(pairs: list[tuple[str, str]]) -> dict[str, Any]:
-    """Text by name; a list where a name was repeated."""
+    """Return the texts of *pairs* by name; a list of texts if a name is repeated."""
     gathered: dict[str, Any] = {}
     for name, value in pairs:
         if name not in gathered:

@@ -1,4 +1,4 @@
-"""Where an action is registered, and how a client writes that down."""
+"""The path and the methods at which an action is registered, and the form of the path for clients."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .action import AppSettings, StreamAction
 _ORDER = ("POST", "PUT", "PATCH", "DELETE", "GET", "HEAD", "OPTIONS")
 _VARIABLE = re.compile(r"<(?:(?P<kind>\w+)(?:\((?P<arguments>.*?)\))?:)?(?P<name>\w+)>")
 _IN_A_PATH = "/:@!$&'()*+,;=~"
-"""What needs no escape in a path; braces do, since here they mean a variable."""
+"""The characters that are not escaped in a path. Braces are escaped, because they mark variables."""
 
 _KINDS: dict[str, dict[str, Any]] = {
     "int": {"type": "integer"},
@@ -33,16 +33,16 @@ def _in_order(methods: Iterable[str]) -> tuple[str, ...]:
 @final
 @attrs.frozen
 class Route:
-    """Where an action is registered.
+    """One registration of an action.
 
     Args:
-        path: Its path as Quart writes it, with the prefix: ``/items/<int:id>``.
-        methods: Its HTTP methods, the one that references name in front: POST if it is among them, and GET behind
-            those that have a body, which can hold what a query cannot.
+        path: The path in Quart's notation, with the prefix: ``/items/<int:id>``.
+        methods: The HTTP methods. References use the first: POST if it is among them. GET comes after the methods
+            with a body, because a body can express more than a query.
         action: The action.
-        settings: What holds there for what the action leaves open.
-        namespace: What tells the action from another one of the same name: the prefix of its ``StreamActions``, or the
-            name of its blueprint.
+        settings: The settings for this action where it has none of its own.
+        namespace: Distinguishes actions of the same name: the prefix of the ``StreamActions``, or the name of the
+            blueprint.
     """
 
     path: str
@@ -53,17 +53,17 @@ class Route:
 
     @property
     def limits(self) -> Limits:
-        """The limits that hold there."""
-        return self.action.limits or self.settings.room.limits
+        """The limits of the action, or else those of the app."""
+        return self.action.limits or self.settings.limiter.limits
 
     @property
     def dialect(self) -> Dialect:
-        """How its streams end."""
+        """The dialect of the action, or else that of the app."""
         return self.action.dialect or self.settings.dialect
 
     @property
     def template(self) -> str:
-        """The path as a client writes it, with variables in braces: ``/items/{id}``."""
+        """The path in the notation of clients, with variables in braces: ``/items/{id}``."""
         parts, at = [], 0
         for found in _VARIABLE.finditer(self.path):
             parts += [quote(self.path[at : found.start()], _IN_A_PATH), f"{{{found['name']}}}"]
@@ -72,7 +72,7 @@ class Route:
 
     @property
     def variables(self) -> dict[str, dict[str, Any]]:
-        """The variables of the path, each with the JSON Schema of what it can be."""
+        """The variables of the path, with the JSON Schema of each."""
         return {found["name"]: _schema_of(found) for found in _VARIABLE.finditer(self.path)}
 
 

@@ -1,4 +1,4 @@
-"""Calling a function by its parameter names: handlers, guards and middleware."""
+"""Call handlers, guards and middleware with the keyword arguments that they accept."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HANDLER_PARAMETERS = MIDDLEWARE_PARAMETERS | {"stream"}
 @final
 @attrs.frozen
 class NamedCall:
-    """An async function and the names of the arguments that it wants.
+    """An async function and the names of its parameters.
 
     Attributes:
         function: The function.
         names: The names of its parameters.
-        wraps: Whether it is an async generator function, whose part after the ``yield`` runs when the handler is over.
+        wraps: True if it is an async generator function: the code after its ``yield`` runs after the handler.
     """
 
     function: Callable[..., Any]
@@ -39,11 +39,11 @@ class NamedCall:
         *,
         may_wrap: bool = False,
     ) -> NamedCall:
-        """Check *function*, which serves as *role*, and remember what it wants.
+        """Return the call of *function*, which errors name by its *role*, such as "guard".
 
         Raises:
-            TypeError: It is not an async function, has a parameter of another name than those *allowed*, takes one by
-                position only, or lacks one that is *required*.
+            TypeError: *function* is not async, has a parameter that is not in *allowed* or is positional-only, or does
+                not have one that is in *required*.
         """
         if not callable(function):
             raise TypeError(f"{role} must be an async function, not {function!r}")
@@ -51,7 +51,9 @@ class NamedCall:
         title = f"{role} {name_of(function)}"
         wraps = _is_kind(inspect.isasyncgenfunction, function)
         if wraps and not may_wrap:
-            raise TypeError(f"{title} is an async generator; send chunks with `await stream.send(...)`, do not yield")
+            raise TypeError(
+                f"{title} is an async generator function: send chunks with `await stream.send(...)` instead of `yield`"
+            )
         if not wraps and not _is_kind(inspect.iscoroutinefunction, function):
             raise TypeError(f"{title} must be an async function: define it with `async def`")
         names = []
@@ -60,13 +62,13 @@ class NamedCall:
                 continue
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise TypeError(
-                    f"{title}: its arguments come by name, so `{parameter}` can receive none; a decorator has to keep "
-                    "the names of the parameters, with functools.wraps"
+                    f"{title}: parameter `{parameter}` is not valid, because arguments are passed by name; a decorator "
+                    "must keep the names of the parameters, with functools.wraps"
                 )
             if parameter.name not in allowed:
-                hint = "; of a method, give the bound one" if parameter.name == "self" else ""
+                hint = "; of a method, pass the bound method" if parameter.name == "self" else ""
                 raise TypeError(
-                    f"{title}: no argument is named {parameter.name!r}; it can have {_listed(allowed)}{hint}"
+                    f"{title}: unknown parameter {parameter.name!r}; expected any of {_listed(allowed)}{hint}"
                 )
             names.append(parameter.name)
         if missing := required.difference(names):
@@ -74,37 +76,40 @@ class NamedCall:
         return cls(function, tuple(names), wraps)
 
     def __call__(self, arguments: Mapping[str, Any]) -> Any:
-        """Call the function with those of *arguments* that it wants; the result is to be awaited, or iterated."""
+        """Call the function with those of *arguments* that it has parameters for.
+
+        The result is awaitable; if ``wraps`` is True, it is an async generator.
+        """
         return self.function(**{name: arguments[name] for name in self.names})
 
 
 def check_calls(functions: Iterable[object], role: str, allowed: frozenset[str]) -> tuple[NamedCall, ...]:
-    """Check the functions of an action that run before its handler, once, where the action is defined.
+    """Return the calls of the guards or middleware of an action.
 
     Raises:
-        TypeError: One of them cannot be called by names, or *functions* is itself a function.
+        TypeError: A function is not valid (see ``NamedCall.to``), or *functions* is itself a function.
     """
     if callable(functions):
-        raise TypeError(f"{role} functions are given in a list: write [function] for a single one")
+        raise TypeError(f"expected a list of {role} functions, not a function: write [function] for a single one")
     return tuple(NamedCall.to(function, role, allowed, may_wrap=True) for function in functions)
 
 
 def merge(ctx: dict[str, Any], call: NamedCall, added: object) -> None:
-    """Add to *ctx* what *call* returned, or yielded: a mapping, or None for nothing.
+    """Merge *added*, the mapping or None that *call* returned or yielded, into *ctx*.
 
     Raises:
-        TypeError: It is neither.
+        TypeError: *added* is neither a mapping nor None.
     """
     if isinstance(added, Mapping):
         ctx.update(added)
     elif added is not None:
         did, may = ("yielded", "yield") if call.wraps else ("returned", "return")
         kind = type(added).__qualname__
-        raise TypeError(f"middleware {name_of(call.function)} {did} {kind}; it may {may} a mapping, or None")
+        raise TypeError(f"middleware {name_of(call.function)} {did} {kind}: it must {may} a mapping or None")
 
 
 def name_of(function: Any) -> str:
-    """Return the name of *function* for its author; of a partial that of its function, of an object its class's."""
+    """Return the name of *function* for messages: of a partial, the name of its function; of an object, its class."""
     while isinstance(function, partial):
         function = function.func
     name: str | None = getattr(function, "__qualname__", None) or getattr(function, "__name__", None)
@@ -112,10 +117,10 @@ def name_of(function: Any) -> str:
 
 
 def _is_kind(is_kind: Callable[[Any], bool], function: Any) -> bool:
-    """Whether *function* is of a kind, also as a partial, an object that is called, or behind plain decorators."""
+    """Return True if *is_kind* does for *function*, for a partial of it, a callable object or a decorated function."""
     while isinstance(function, partial):
         function = function.func
-    # A plain decorator of an async function returns what that returns.
+    # The wrapper of a synchronous decorator returns the coroutine of the async function, so it counts as async.
     candidates = (function, inspect.unwrap(function), inspect.unwrap(type(function).__call__))
     return any(is_kind(candidate) for candidate in candidates)
 

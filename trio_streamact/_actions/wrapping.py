@@ -1,8 +1,9 @@
-"""Guards and middleware before a handler, and those that wrap it: async generators that yield once.
+"""Run guards and middleware before a handler, or around it if they are async generators that yield once.
 
-The part of a generator after its ``yield`` runs when the handler is over. It may have a nursery or a cancel scope open
-across the ``yield``, which Trio allows only where one task runs all of it: so the guards, the middleware, the handler
-and the way back share a task, which begins before the stream is opened and ends with it.
+The code after the ``yield`` of a generator runs when the handler has finished; this is called unwinding. A generator
+may have a nursery or a cancel scope open across its ``yield``. Trio allows that only if one task runs the whole
+generator. So the guards, the middleware, the handler and the unwinding share a task. It starts before the stream
+opens, and ends with the stream.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ from .._stream.stream import Stream
 from .signature import NamedCall, merge, name_of
 
 UNWIND_S = 5.0
-"""How long the part of a guard or middleware after its ``yield`` may take, in seconds."""
+"""How long the code of a guard or middleware after its ``yield`` may run, in seconds."""
 
 Inner = Callable[[], Awaitable[None]]
 
 
 async def run_before(calls: Sequence[NamedCall], arguments: dict[str, Any], inner: Inner) -> None:
-    """Run *calls* in order, each of which may add to ``arguments["ctx"]``, and then *inner*, within those that wrap.
+    """Run *calls* in order, then *inner*. *inner* runs at the ``yield`` of the calls that are generators.
+
+    The mappings that calls return or yield are merged into ``arguments["ctx"]``.
 
     Raises:
-        TypeError: One of them returned or yielded no mapping, or did not yield.
+        TypeError: A call returned or yielded something else than a mapping or None, or a generator did not yield.
     """
     for place, call in enumerate(calls, start=1):
         if call.wraps:
@@ -41,58 +44,71 @@ async def run_before(calls: Sequence[NamedCall], arguments: dict[str, Any], inne
 
 
 async def _run_within(call: NamedCall, arguments: dict[str, Any], inner: Inner) -> None:
-    """Run *inner* at the ``yield`` of *call*. What it raises is raised there, and again if nothing takes its place."""
+    """Run *inner* at the ``yield`` of *call*, an async generator.
+
+    An exception of *inner* is raised at the ``yield``. It is raised again here, unless the generator replaces it.
+    """
     failure: BaseException | None = None
-    # Around the generator, whose own scopes have to be left before it, and so before there is a need to shield.
+    # Entered before the scopes of the generator, since Trio's scopes must nest. It is shielded only later.
     with trio.CancelScope() as unwinding:
         generator: AsyncGenerator[Any, None] = call(arguments)
         try:
             added = await anext(generator)
         except StopAsyncIteration:
-            raise TypeError(f"{name_of(call.function)} is an async generator, and has to yield once") from None
+            raise TypeError(
+                f"{name_of(call.function)} did not yield: a guard or middleware that is an async generator must yield "
+                "exactly once"
+            ) from None
         try:
             merge(arguments["ctx"], call, added)
             await inner()
         except BaseException as error:
             failure = error
-            _begin(unwinding)
-            await _leave(generator, call, partial(generator.athrow, error))
-            raise  # one that is swallowed there was no success all the same
-        _begin(unwinding)
-        await _leave(generator, call, partial(anext, generator))
+            _start_unwinding(unwinding)
+            await _finish(generator, call, partial(generator.athrow, error))
+            raise  # also if the generator swallows the exception: the stream failed all the same
+        _start_unwinding(unwinding)
+        await _finish(generator, call, partial(anext, generator))
     if unwinding.cancelled_caught:
-        log.warning("The end of %s took longer than %s seconds, and was cancelled", name_of(call.function), UNWIND_S)
+        log.warning(
+            "The code after the yield of %s ran longer than %s seconds and was cancelled",
+            name_of(call.function),
+            UNWIND_S,
+        )
         if failure is not None:
             try:
                 raise failure
             finally:
-                failure = None  # or it and this frame would hold each other
+                failure = None  # avoid a reference cycle between the exception and this frame
 
 
-def _begin(unwinding: trio.CancelScope) -> None:
+def _start_unwinding(unwinding: trio.CancelScope) -> None:
     unwinding.shield = True
     unwinding.deadline = trio.current_time() + UNWIND_S
 
 
-async def _leave(generator: AsyncGenerator[Any, None], call: NamedCall, resume: Callable[[], Awaitable[Any]]) -> None:
+async def _finish(generator: AsyncGenerator[Any, None], call: NamedCall, resume: Callable[[], Awaitable[Any]]) -> None:
     try:
         await resume()
     except StopAsyncIteration:
         return
     await generator.aclose()
-    raise RuntimeError(f"{name_of(call.function)} has to yield once, and did so twice")
+    raise RuntimeError(
+        f"{name_of(call.function)} yielded twice: a guard or middleware that is an async generator must yield exactly "
+        "once"
+    )
 
 
 @final
 @attrs.define(eq=False)
 class WrappedRun:
-    """One run of an action with guards or middleware that wrap, in a task of its own.
+    """One call of an action with guards or middleware that are generators. It runs in a task of its own.
 
-    It shares the ``contextvars.Context`` of the request's task. What it raises is raised there, by ``prepare`` as long
-    as there is no stream, and by ``run_handler``.
+    The task shares the ``contextvars.Context`` of the request's task. Its exceptions are raised in the request's task:
+    by ``prepare`` before the stream opens, and by ``run_handler`` afterwards.
 
     Args:
-        run: Runs all of it: the guards, the middleware, and within them what it is called with.
+        run: Runs the guards and the middleware, and inside them the function that it is called with.
         handler: Runs the handler.
         name: The name of the task.
     """
@@ -103,39 +119,39 @@ class WrappedRun:
     _scope: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
     _prepared: trio.Event = attrs.field(factory=trio.Event, init=False)
     _opened: trio.Event = attrs.field(factory=trio.Event, init=False)
-    _over: trio.Event = attrs.field(factory=trio.Event, init=False)
+    _finished: trio.Event = attrs.field(factory=trio.Event, init=False)
     _streams: list[Stream[Any]] = attrs.field(factory=list, init=False)
     _failure: BaseException | None = attrs.field(default=None, init=False)
     _returned: object = attrs.field(default=None, init=False)
     _variables: Context = attrs.field(init=False)
 
     async def prepare(self) -> None:
-        """Run all that comes before the handler.
+        """Run everything that comes before the handler.
 
         Raises:
-            Exception: What one of these raised.
+            Exception: A guard or a middleware raised it, or reading the input did.
         """
-        # A nursery would have to be left before the view returns.
+        # Not in a nursery: it would have to end before the view returns.
         task = trio.lowlevel.spawn_system_task(self._main, name=self._name)
         self._variables = task.context = trio.lowlevel.current_task().context
         try:
             await self._prepared.wait()
         except trio.Cancelled:
             await self._cancelled()
-            self._raise_failure()  # of the way back, of which nobody would hear
+            self._raise_failure()  # an exception of the unwinding; it would be lost otherwise
             raise
         self._raise_failure()
 
     async def run_handler(self, stream: Stream[Any]) -> object:
-        """Run the handler, and the way back out of what wraps it; return what the handler returned.
+        """Run the handler and the unwinding; return what the handler returned.
 
         Raises:
-            Exception: What was raised there at last.
+            Exception: The handler or the unwinding raised it.
         """
         self._streams.append(stream)
         self._opened.set()
         try:
-            await self._over.wait()
+            await self._finished.wait()
         except trio.Cancelled as cancelled:
             await self._cancelled()
             if self._failure is not None:
@@ -143,34 +159,34 @@ class WrappedRun:
                 raise BaseExceptionGroup("a handler failed while it was cancelled", [cancelled, failure]) from None
             if self._scope.cancelled_caught:
                 raise
-            # The handler has swallowed its cancellation, and returned.
+            # The handler swallowed its cancellation and returned.
         self._raise_failure()
         return self._returned
 
-    def abandon(self, contexts: Contexts, tell: Callable[[Exception], Awaitable[None]]) -> None:
-        """Have its generators unwound within *contexts* if no stream was opened: none will be any more.
+    def abandon(self, contexts: Contexts, report: Callable[[Exception], Awaitable[None]]) -> None:
+        """Start the unwinding if the stream did not open. After this call, the stream must not open.
 
         Args:
-            contexts: Those of the request, which are left then.
-            tell: Takes what was raised on the way back.
+            contexts: The contexts of the request. The generators are unwound in them, then they are popped.
+            report: Is called with an exception of the unwinding.
         """
         if not self._opened.is_set():
-            task = trio.lowlevel.spawn_system_task(self._unwind, contexts, tell, name=self._name)
+            task = trio.lowlevel.spawn_system_task(self._unwind, contexts, report, name=self._name)
             task.context = self._variables
 
-    async def _unwind(self, contexts: Contexts, tell: Callable[[Exception], Awaitable[None]]) -> None:
+    async def _unwind(self, contexts: Contexts, report: Callable[[Exception], Awaitable[None]]) -> None:
         try:
             async with contexts:
                 await self._cancelled()
                 if isinstance(failure := self._failure, Exception):
-                    await tell(failure)
-        except Exception:  # of a teardown function: a system task that fails would end everything
-            log.exception("The end of a request failed")
+                    await report(failure)
+        except Exception:  # of a teardown function; an exception that leaves a system task ends the whole Trio run
+            log.exception("A teardown function failed after a stream that did not open")
 
     async def _cancelled(self) -> None:
         self._scope.cancel()
-        with trio.CancelScope(shield=True):  # as long as a nursery would: until the handler is over
-            await self._over.wait()
+        with trio.CancelScope(shield=True):  # wait like a nursery: until the handler has finished
+            await self._finished.wait()
 
     def _raise_failure(self) -> None:
         if self._failure is not None:
@@ -178,17 +194,17 @@ class WrappedRun:
             try:
                 raise failure
             finally:
-                del failure  # or it and this frame would hold each other
+                del failure  # avoid a reference cycle between the exception and this frame
 
     async def _main(self) -> None:
         try:
             with self._scope:
                 await _unprotected(self._run, self._open_and_handle)
         except BaseException as error:
-            self._failure = error  # a system task that fails would end everything
+            self._failure = error  # an exception that leaves a system task ends the whole Trio run
         finally:
             self._prepared.set()
-            self._over.set()
+            self._finished.set()
 
     async def _open_and_handle(self) -> None:
         self._prepared.set()
@@ -196,6 +212,6 @@ class WrappedRun:
         self._returned = await self._handler(self._streams.pop())
 
 
-@trio.lowlevel.disable_ki_protection  # which system tasks have, and handlers elsewhere do not
+@trio.lowlevel.disable_ki_protection  # Trio protects system tasks from KeyboardInterrupt, but not other handlers
 async def _unprotected(run: Callable[[Inner], Awaitable[None]], inner: Inner) -> None:
     await run(inner)
