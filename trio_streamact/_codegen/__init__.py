@@ -1,9 +1,11 @@
-"""Registered actions as what clients import: typed references for JavaScript and TypeScript, and OpenAPI.
+"""Generate what clients import, from the registered actions: typed references for JavaScript and TypeScript, OpenAPI.
 
-Types are described as JSON Schema in two modes, since a field with a default may be left out of an input and is always
-there in a chunk; TypeScript and OpenAPI are two ways to write that down. One idea a file, each of which knows only
-those before it: ``reference``, ``names``, ``fields``, ``definitions``, ``models``, ``schemas``,
-``description``, ``javascript``, ``typescript``, ``openapi``, ``assets``, ``cli``.
+Types are first described as JSON Schema, in two modes: a field with a default is optional in an input, but always
+present in a chunk. TypeScript and OpenAPI are written from these schemas.
+
+One idea per file. Each file imports only files that stand before it in this list: ``reference``, ``names``, ``fields``,
+``definitions``, ``models``, ``schemas``, ``description``, ``javascript``, ``typescript``, ``openapi``, ``assets``,
+``cli``.
 """
 
 from .description import Description, describe

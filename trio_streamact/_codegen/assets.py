@@ -1,6 +1,6 @@
-"""The files of the browser client, as an app serves them: our own modules, and the references to the app's actions.
+"""Serve the files of the browser client: its modules, and the generated references to the actions of the app.
 
-All are small, so they are made once and kept in memory; a browser asks each time whether its copy still holds.
+All files are small, so they are created once and kept in memory. A browser revalidates its copy on every load.
 """
 
 from __future__ import annotations
@@ -19,31 +19,31 @@ from .javascript import javascript
 from .typescript import typescript
 
 PATH = "/_client/<file>"
-"""Where they are served behind the prefix of the actions. One level: there is nowhere else to go from here."""
+"""The route of the files, below the prefix of the actions. ``file`` is one path segment: there are no subfolders."""
 
-# As text/plain, since browsers show that, and tsc and Deno go by the end of the name then.
+# text/plain for declarations: browsers display it, and tsc and Deno then use the file extension.
 _TYPES = {".js": "text/javascript; charset=utf-8", ".d.ts": "text/plain; charset=utf-8"}
 
 
 @cache
 def own_modules() -> Mapping[str, str]:
-    """Read the modules of the browser client and their declarations, by the names of their files."""
+    """Return the modules of the browser client and their declarations, by file name."""
     folder = files(__package__.partition(".")[0]) / "browser"
     found = [file for file in folder.iterdir() if file.name.endswith(tuple(_TYPES))]
     return MappingProxyType({file.name: file.read_text("utf-8") for file in sorted(found, key=lambda file: file.name)})
 
 
 def client_view(routes: Callable[[], Iterable[Route]]) -> Callable[[str], Awaitable[Response]]:
-    """Make the view that serves the files for the actions at *routes*, which are those there are when it is asked."""
+    """Return the view that serves the files. It calls *routes* for each request, so it sees later registrations."""
 
     async def client_file(file: str) -> Response:
-        if file not in own_modules() and file not in _MADE:
+        if file not in own_modules() and file not in _GENERATED:
             abort(404)
         content, content_type, etag = _served(file, tuple(routes()), request.root_path)
         headers = {"Cache-Control": "no-cache", "ETag": f'"{etag}"', "X-Content-Type-Options": "nosniff"}
         make = current_app.response_class
-        if request.if_none_match.contains_weak(etag):  # weak is what a proxy that compresses makes of it
-            return make(status=304, headers=headers, content_type=content_type)  # a cache takes the type from it, too
+        if request.if_none_match.contains_weak(etag):  # a proxy that compresses the file makes the ETag weak
+            return make(status=304, headers=headers, content_type=content_type)  # caches update the type from a 304
         return make(content, headers=headers, content_type=content_type)
 
     return client_file
@@ -51,14 +51,14 @@ def client_view(routes: Callable[[], Iterable[Route]]) -> Callable[[str], Awaita
 
 @lru_cache(maxsize=64)
 def _served(file: str, routes: tuple[Route, ...], root: str) -> tuple[bytes, str, str]:
-    """The content of *file*, its type and its ETag."""
-    content = (_MADE[file](routes, root) if file in _MADE else own_modules()[file]).encode()
+    """Return the content of *file*, its content type and its ETag."""
+    content = (_GENERATED[file](routes, root) if file in _GENERATED else own_modules()[file]).encode()
     content_type = next(_TYPES[ending] for ending in _TYPES if file.endswith(ending))
     return content, content_type, hashlib.sha256(content).hexdigest()[:32]
 
 
-_MADE: dict[str, Callable[[tuple[Route, ...], str], str]] = {
+_GENERATED: dict[str, Callable[[tuple[Route, ...], str], str]] = {
     "actions.js": javascript,
-    # Without docs: the author wrote those for colleagues, and this is for whoever asks.
+    # Without docstrings: they are written for colleagues, but every client can load this file.
     "actions.d.ts": lambda routes, _: typescript(describe(routes), with_docs=False),
 }

@@ -1,4 +1,4 @@
-"""What ``quart streamact`` does: lists an app's actions, and writes down for clients what they are."""
+"""The commands of ``quart streamact``: list the actions of an app, and generate descriptions for clients."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .schemas import title_of
 from .typescript import typescript
 
 Routes = Callable[[], Iterable[Route]]
-"""Gives the routes of an app's actions: those there are when a command runs."""
+"""Returns the routes of an app's actions at the time a command runs."""
 
 
 def commands(routes: Routes, title: str) -> click.Group:
-    """Make the commands for an app called *title*."""
-    group = click.Group("streamact", help="Stream actions: list them, and describe them to clients.")
+    """Return the command group for an app; *title* is the title of its OpenAPI document."""
+    group = click.Group("streamact", help="List stream actions, and generate descriptions for clients.")
 
     @group.command("routes")
     def list_routes() -> None:
@@ -34,11 +34,11 @@ def commands(routes: Routes, title: str) -> click.Group:
     @group.command("types")
     @click.argument("directory", type=click.Path(file_okay=False, path_type=Path))
     @click.option("--root-path", default="", help="Where the app is mounted, as in hypercorn's --root-path.")
-    @click.option("--check", is_flag=True, help="Write nothing; fail where a file is missing or is not up to date.")
+    @click.option("--check", is_flag=True, help="Write nothing; fail if a file is missing or not up to date.")
     def write_types(directory: Path, root_path: str, check: bool) -> None:
         """Write typed references to the actions, actions.js and actions.d.ts, to DIRECTORY.
 
-        The app serves these itself, but there without docstrings.
+        The app also serves these files, but without docstrings.
         """
         stale = []
         for file, content in references(routes(), root_path.rstrip("/")).items():
@@ -52,20 +52,20 @@ def commands(routes: Routes, title: str) -> click.Group:
 
     @group.command("openapi")
     def print_openapi() -> None:
-        """Print a description of the actions by OpenAPI 3.2."""
+        """Print an OpenAPI 3.2 document of the actions."""
         click.echo(json.dumps(openapi(describe(routes()), title), indent=2, ensure_ascii=False))
 
     return group
 
 
 def references(routes: Iterable[Route], root: str = "") -> dict[str, str]:
-    """Return the modules that clients import, by the names of their files; *root* is where the app is mounted."""
+    """Return the generated modules by file name; *root* is the path at which the app is mounted."""
     routes = list(routes)
     return {"actions.js": javascript(routes, root), "actions.d.ts": typescript(describe(routes))}
 
 
 def table(routes: Iterable[Route]) -> str:
-    """Say what actions there are, one a line."""
+    """Return a table of the actions, one per line."""
     rows = [tuple(_cells(route)) for route in routes]
     if not rows:
         return "No stream actions are registered."
@@ -88,7 +88,7 @@ def _cells(route: Route) -> Iterator[str]:
 
 
 def _limits(limits: Limits) -> str:
-    """Those that are not what they are by default."""
+    """Return the limits that differ from the defaults, or "-"."""
     default = attrs.asdict(Limits())
     return " ".join(f"{name}={value}" for name, value in attrs.asdict(limits).items() if value != default[name]) or "-"
 
@@ -101,18 +101,18 @@ def _is_up_to_date(path: Path, encoded: bytes) -> bool:
 
 
 def _write(path: Path, content: str) -> bool:
-    """Write *content* all at once, or not at all; say whether there was anything to write."""
+    """Write *content* to *path* atomically. Return False if the file is up to date and was not written."""
     encoded = content.encode()
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if _is_up_to_date(path, encoded):  # whoever watches the file need not do its work again
+        if _is_up_to_date(path, encoded):  # an unchanged file does not trigger programs that watch it
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            beside.write_bytes(encoded)
-            beside.replace(path)
+            temporary.write_bytes(encoded)
+            temporary.replace(path)
         finally:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise click.ClickException(f"cannot write {path}: {error.strerror or error}") from error
     return True

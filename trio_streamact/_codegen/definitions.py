@@ -1,4 +1,4 @@
-"""Types that get a name of their own, and which names they get."""
+"""Definitions: the types that get a name of their own, and the choice of these names."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .fields import Mode
 from .names import first_free, type_name
 
 Schema = dict[str, Any]
-"""A JSON Schema of 2020-12, but that a ``$ref`` holds the ``Definition`` itself."""
+"""A JSON Schema (2020-12), except that the value of a ``$ref`` is the ``Definition`` itself."""
 
 
 @final
@@ -20,10 +20,10 @@ class Definition:
     """A type with a name of its own.
 
     Args:
-        origin: Where it comes from, in parts, its own name the last.
-        mode: What it was written for; one that is the same for both is for chunks.
-        schema: What it is; filled in once it is known, since a type may hold itself.
-        name: What it is called in the end.
+        origin: The module and the qualified name of the type, in parts. The last part is its own name.
+        mode: The mode of its schema. A definition that is the same in both modes has the mode ``"chunk"``.
+        schema: Its schema. It is filled in after the definition is created, since a type may contain itself.
+        name: Its name for clients, chosen by ``name_all``.
     """
 
     origin: tuple[str, ...]
@@ -34,13 +34,13 @@ class Definition:
 
 @final
 class Definitions:
-    """The definitions of all types that are met, each made once for each mode."""
+    """All definitions, one per type and mode."""
 
     def __init__(self) -> None:
         self._made: dict[tuple[Hashable, Mode], Definition] = {}
 
     def ref(self, key: Hashable, mode: Mode, origin: tuple[str, ...], make: Callable[[], Schema]) -> Schema:
-        """Refer to the definition of the type *key*, and *make* its schema if it is new."""
+        """Return a reference to the definition of the type *key*. Call *make* for its schema if it is new."""
         definition = self._made.get((key, mode))
         if definition is None:
             definition = self._made[key, mode] = Definition(origin, mode)
@@ -48,9 +48,10 @@ class Definitions:
         return {"$ref": definition}
 
     def twins(self) -> dict[Definition, Definition]:
-        """Give with each definition of an input that of the chunk which is the same type, or the only one of its name.
+        """Return, for each definition of an input, its twin: the definition of a chunk for the same type.
 
-        The latter since what pydantic describes is known by name alone.
+        A definition of a chunk that is the only other one of the same name counts too: the types that pydantic
+        describes are known by name only.
         """
         chunks = {key: made for (key, mode), made in self._made.items() if mode == "chunk"}
         named: dict[str, list[Definition]] = {}
@@ -66,10 +67,10 @@ class Definitions:
         return found
 
     def merged(self) -> dict[Definition, Definition]:
-        """Say for every definition which one stands for it: an input's that is no different is its twin of a chunk.
+        """Return, for every definition, the one that replaces it: for an input that equals its twin, the twin.
 
-        Two that hold themselves, or each other, are the same if nothing else tells them apart: so all are taken for
-        the same until something does.
+        Definitions may contain themselves or each other. So all twins are assumed to be equal, until a difference
+        between their schemas is found.
         """
         stands_for = {made: made for made in self._made.values()} | self.twins()
         changed = True
@@ -83,7 +84,7 @@ class Definitions:
 
 
 def replaced(schema: Any, by: Mapping[Definition, Any]) -> Any:
-    """Give *schema* anew, with what stands for it in place of every definition."""
+    """Return a copy of *schema* with every definition replaced by its value in *by*."""
     if isinstance(schema, Definition):
         return by[schema]
     if isinstance(schema, dict):
@@ -94,11 +95,11 @@ def replaced(schema: Any, by: Mapping[Definition, Any]) -> Any:
 
 
 def name_all(definitions: Iterable[Definition], with_twins: Collection[Definition], reserved: Iterable[str]) -> None:
-    """Give each of *definitions* a name that no other has.
+    """Set a unique name for each of *definitions*.
 
-    One that only differs by mode from another, as those *with_twins* do, has ``Input`` behind its name. Those that
-    would be of one name are told apart by where they come from: ``chat.Token`` and ``search.Token`` are ``ChatToken``
-    and ``SearchToken``, in whatever order they are met. Where that is the same too, they are numbered.
+    The name of an input that differs from its twin (*with_twins*) ends with ``Input``. Definitions of the same name
+    are distinguished by their origin: ``chat.Token`` and ``search.Token`` become ``ChatToken`` and ``SearchToken``,
+    whatever their order. If the origins are equal too, the names are numbered.
     """
     parts = dict.fromkeys(definitions, 1)
     taken = set(reserved)
@@ -130,7 +131,10 @@ def _clashing(
     taken: set[str],
     with_twins: Collection[Definition],
 ) -> list[Definition]:
-    """List the definitions whose name is not theirs alone; one that only got its name from a twin gives way."""
+    """Return the definitions whose names are not unique.
+
+    If a name is one definition's own, and others have it only because of the suffix ``Input``, the first keeps it.
+    """
     by_name: dict[str, list[Definition]] = {}
     for definition in definitions:
         by_name.setdefault(name_of(definition), []).append(definition)

@@ -1,4 +1,4 @@
-"""All that clients may know of the registered actions, in no language in particular."""
+"""Describe the registered actions for clients, independent of the language of the client."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from .names import exports
 from .schemas import Schemas
 
 RESERVED = ("ActionError",)
-"""Names of definitions that are ours."""
+"""Names that definitions must not have, because the generated files use them."""
 
 
 @final
 @attrs.frozen
 class DescribedAction:
-    """One action, where it is registered.
+    """One registration of an action.
 
     Args:
-        export: What it is called in JavaScript.
-        route: Where it is registered.
-        input: What it takes, without what only the path says; None for nothing.
-        chunk: What it sends.
-        variables: What the path takes.
+        export: Its name in JavaScript.
+        route: Its registration.
+        input: The schema of its declared input, without variables that are only in the path; None if it has no input.
+        chunk: The schema of its chunks.
+        variables: The schemas of the variables of its path, by name.
     """
 
     export: str
@@ -40,31 +40,31 @@ class DescribedAction:
 
     @property
     def name(self) -> str:
-        """The name of its handler."""
+        """The name of the action."""
         return self.route.action.name
 
     @property
     def documentation(self) -> str:
-        """What its author says of it."""
+        """The docstring of the handler, or ""."""
         return self.route.action.description or ""
 
     @property
     def dialect(self) -> Dialect:
-        """How its streams end."""
+        """The dialect of its streams."""
         return self.route.dialect
 
 
 @final
 @attrs.frozen
 class Description:
-    """The actions, and the types that they refer to, each with a name of its own."""
+    """The actions, and the named types that they refer to."""
 
     actions: tuple[DescribedAction, ...]
     definitions: tuple[Definition, ...]
 
 
 def describe(routes: Iterable[Route]) -> Description:
-    """Describe the actions that are registered at *routes*."""
+    """Return the description of the actions at *routes*."""
     schemas = Schemas()
     named = exports(routes)
     inputs = {export: _input_of(route.action, schemas) for export, route in named.items()}
@@ -73,8 +73,8 @@ def describe(routes: Iterable[Route]) -> Description:
 
     stands_for = schemas.definitions.merged()
     definitions = tuple(dict.fromkeys(stands_for.values()))
-    told_apart = [made for made in schemas.definitions.twins() if stands_for[made] is made]
-    name_all(definitions, told_apart, RESERVED)
+    disambiguated = [made for made in schemas.definitions.twins() if stands_for[made] is made]
+    name_all(definitions, disambiguated, RESERVED)
     for definition in definitions:
         definition.schema = replaced(definition.schema, stands_for)
     actions = [
@@ -91,7 +91,7 @@ def _described(export: str, route: Route, taken: Schema | None, chunk: Schema) -
 
 
 def object_of(schema: Schema) -> Schema:
-    """The schema itself, or what it refers to."""
+    """Return *schema*, or the schema that its ``$ref`` refers to."""
     while "$ref" in schema:
         schema = schema["$ref"].schema
     return schema
@@ -104,5 +104,5 @@ def _input_of(action: StreamAction, schemas: Schemas) -> Schema | None:
 def _chunk_of(action: StreamAction) -> Any:
     try:
         return resolved(action.chunk, getattr(action._handler.function, "__module__", __name__))
-    except Exception:  # it can be sent all the same
+    except Exception:  # chunks can be sent even if their type cannot be resolved
         return Any

@@ -1,4 +1,4 @@
-"""The fields of a class as they stand in JSON: their names, their types, and whether they must be there."""
+"""The fields of a class in JSON: their names, their types, and whether they are required."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from typing_extensions import get_original_bases, get_type_hints, is_typeddict
 from .._inputs.declared import is_msgspec, is_namedtuple
 
 Mode = Literal["input", "chunk"]
-"""What a type is written for: the two differ, since a field with a default may be left out of an input."""
+"""The use that a type is described for: a field with a default is optional in an input, but required in a chunk."""
 
 
 @final
 @attrs.frozen
 class Field:
-    """One field of a class, as it stands in JSON."""
+    """One field of a class in JSON."""
 
     name: str
     type: Any
@@ -29,13 +29,13 @@ class Field:
 
 
 def fields_of(declared: Any, mode: Mode) -> list[Field]:
-    """List the fields of an attrs class, a dataclass, a TypedDict, a NamedTuple or a struct of msgspec."""
+    """Return the fields of an attrs class, a dataclass, a TypedDict, a NamedTuple or a msgspec struct."""
     base = typing.get_origin(declared) or declared
     if is_msgspec(declared):
         return list(_of_struct(declared, base, mode))
     hints = hints_of(declared)
     if is_typeddict(base):
-        fields = [Field(name, hint, _is_in(base, name, hint)) for name, hint in hints.items()]
+        fields = [Field(name, hint, _is_required(base, name, hint)) for name, hint in hints.items()]
     elif is_namedtuple(base):
         return [Field(name, hints.get(name, Any), True) for name in base._fields]
     else:
@@ -47,7 +47,7 @@ def fields_of(declared: Any, mode: Mode) -> list[Field]:
 
 
 def _constructor_fields(base: Any) -> Iterator[tuple[str, bool]]:
-    """The fields that cattrs reads and writes, those of the constructor, and whether each has a default."""
+    """Yield (name, has a default) for the parameters of the constructor: the fields that cattrs reads and writes."""
     if attrs.has(base):
         yield from ((field.name, field.default is not attrs.NOTHING) for field in attrs.fields(base) if field.init)
         return
@@ -57,10 +57,10 @@ def _constructor_fields(base: Any) -> Iterator[tuple[str, bool]]:
             yield field.name, field.default is not missing or field.default_factory is not missing
 
 
-def _is_in(base: Any, name: str, hint: Any) -> bool:
-    said = typing.get_origin(hint)
-    if said in (typing.Required, typing.NotRequired):
-        return said is typing.Required  # Python does not see either in an annotation that is text
+def _is_required(base: Any, name: str, hint: Any) -> bool:
+    qualifier = typing.get_origin(hint)
+    if qualifier in (typing.Required, typing.NotRequired):
+        return qualifier is typing.Required  # __required_keys__ ignores both in string annotations
     return name in base.__required_keys__
 
 
@@ -74,22 +74,22 @@ def _of_struct(declared: Any, base: Any, mode: Mode) -> Iterator[Field]:
 
 
 def _overridden(field: Field) -> Field | None:
-    """The field as cattrs names it, where its annotation says so; None where it leaves it out."""
-    for said in getattr(field.type, "__metadata__", ()):
-        if isinstance(said, AttributeOverride):
-            if said.omit:
+    """Apply the override of cattrs in the annotation: return *field* renamed, or None if it is omitted."""
+    for metadata in getattr(field.type, "__metadata__", ()):
+        if isinstance(metadata, AttributeOverride):
+            if metadata.omit:
                 return None
-            return attrs.evolve(field, name=said.rename or field.name)
+            return attrs.evolve(field, name=metadata.rename or field.name)
     return field
 
 
 def hints_of(declared: Any) -> dict[str, Any]:
-    """The annotations of a class, with the arguments of generic classes in place of their type variables."""
+    """Return the resolved annotations of a class, with type variables replaced by their arguments."""
     base = typing.get_origin(declared) or declared
     arguments = _arguments(base, typing.get_args(declared))
     owners = list(arguments)
     if is_typeddict(base):
-        owners.reverse()  # one that inherits has the annotations of those it inherits from, too
+        owners.reverse()  # a TypedDict also has the annotations of its bases, so look at the bases first
     hints = _hints(base)
     for name, hint in hints.items():
         owner = next((owner for owner in owners if name in inspect.get_annotations(owner)), base)
@@ -98,24 +98,24 @@ def hints_of(declared: Any) -> dict[str, Any]:
 
 
 def _arguments(base: Any, given: tuple[Any, ...]) -> dict[Any, dict[Any, Any]]:
-    """Of *base* and every class behind it, what stands for its type variables; the nearest first."""
+    """Return, for *base* and each of its bases, the arguments of its type variables; the nearest class first."""
     found: dict[Any, dict[Any, Any]] = {}
 
     def visit(cls: Any, given: tuple[Any, ...]) -> None:
         if cls in found or cls is object:
             return
         found[cls] = dict(zip(getattr(cls, "__parameters__", ()), given, strict=False))
-        for behind in get_original_bases(cls):
-            origin = typing.get_origin(behind) or behind
+        for inherited in get_original_bases(cls):
+            origin = typing.get_origin(inherited) or inherited
             if isinstance(origin, type) and origin not in (typing.Generic, typing.Protocol):
-                visit(origin, tuple(filled_in(argument, found[cls]) for argument in typing.get_args(behind)))
+                visit(origin, tuple(filled_in(argument, found[cls]) for argument in typing.get_args(inherited)))
 
     visit(base, given)
     return found
 
 
 def filled_in(hint: Any, arguments: dict[Any, Any]) -> Any:
-    """Put *arguments* in place of the type variables of *hint*; one that has none is what it is bound to."""
+    """Replace the type variables of *hint* by *arguments*; one without an argument becomes its bound, or ``Any``."""
     if isinstance(hint, typing.TypeVar):
         return arguments.get(hint, hint.__bound__ or Any)
     if variables := getattr(hint, "__parameters__", ()):
@@ -124,10 +124,10 @@ def filled_in(hint: Any, arguments: dict[Any, Any]) -> Any:
 
 
 def resolved(hint: Any, module: str) -> Any:
-    """Give *hint*, which stands in *module*, without any text in it.
+    """Return *hint*, an annotation in *module*, with all string annotations resolved.
 
     Raises:
-        Exception: The text is no type; whatever came of evaluating it.
+        Exception: Evaluating a string raised it.
     """
     probe = type("Probe", (), {"__annotations__": {"hint": hint}, "__module__": module})
     return get_type_hints(probe, include_extras=True)["hint"]
@@ -136,7 +136,7 @@ def resolved(hint: Any, module: str) -> Any:
 def _hints(base: Any) -> dict[str, Any]:
     try:
         return get_type_hints(base, include_extras=True)
-    except Exception:  # a chunk's class need not be resolvable to be sent: what is not, is `Any`
+    except Exception:  # a chunk can be sent even if an annotation cannot be resolved: that field is `Any`
         return {
             name: _resolved_or_any(hint, cls.__module__)
             for cls in reversed(base.__mro__)

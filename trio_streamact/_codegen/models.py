@@ -1,4 +1,4 @@
-"""Models of pydantic, described by pydantic itself."""
+"""Describe pydantic models; pydantic itself generates their schemas."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from .names import pascal_case
 _MODES: dict[Mode, Any] = {"input": "validation", "chunk": "serialization"}
 _NAMES_ARE_KEYS = ("properties", "patternProperties", "dependentSchemas")
 _VALUES = ("const", "default", "enum", "examples", "required")
-_LEFT_OUT = ("title", "discriminator")  # pydantic titles everything; what discriminates stands in the members too
+_OMITTED = ("title", "discriminator")  # pydantic adds titles everywhere; the members already contain the discriminator
 
 
 @final
 class Models:
-    """The models that were met. Described all at once, since only so does pydantic tell those of one name apart."""
+    """The models that were found. All are described at once: only then does pydantic give models of the same name
+    different names."""
 
     def __init__(self) -> None:
-        self._met: list[tuple[Any, Mode, Schema]] = []
+        self._found: list[tuple[Any, Mode, Schema]] = []
 
     def ref(self, model: Any, mode: Mode) -> Schema:
-        """Give what will be the schema of *model* once all are described."""
-        schema: Schema = {"pydantic": len(self._met)}
-        self._met.append((model, mode, schema))
+        """Return a placeholder for the schema of *model*. ``describe`` fills it in."""
+        schema: Schema = {"pydantic": len(self._found)}
+        self._found.append((model, mode, schema))
         return schema
 
     def describe(self, definitions: Definitions) -> None:
-        """Fill in all schemas that were given."""
+        """Fill in all placeholders."""
         for mode in _MODES:
-            met = [(model, schema) for model, of, schema in self._met if of == mode]
-            if met:
-                _describe([model for model, _ in met], [schema for _, schema in met], mode, definitions)
+            found = [(model, schema) for model, of, schema in self._found if of == mode]
+            if found:
+                _describe([model for model, _ in found], [schema for _, schema in found], mode, definitions)
 
 
 def _describe(models: list[Any], schemas: list[Schema], mode: Mode, definitions: Definitions) -> None:
@@ -58,7 +59,7 @@ def _describe(models: list[Any], schemas: list[Schema], mode: Mode, definitions:
                 made |= ref(member)
             elif key in _NAMES_ARE_KEYS:
                 made[key] = {name: converted(of_name) for name, of_name in member.items()}
-            elif key not in _LEFT_OUT:
+            elif key not in _OMITTED:
                 made[key] = member if key in _VALUES else converted(member)
         return made
 
@@ -72,17 +73,18 @@ def _origin(name: str) -> tuple[str, ...]:
 
 
 def _is_plain(name: str) -> bool:
-    return name.isidentifier() and not name.endswith("_") and "__" not in name  # else pydantic put it together
+    return name.isidentifier() and not name.endswith("_") and "__" not in name  # else pydantic composed the name
 
 
 def _generator() -> type[Any]:
     from pydantic.json_schema import GenerateJsonSchema
 
     class Generator(GenerateJsonSchema):
-        """Pydantic's own, but that a chunk always has its fields with defaults, and nothing is refused or warned of."""
+        """Pydantic's generator, except that fields with defaults are required in a chunk, and that a type without a
+        schema is not an error."""
 
         def emit_warning(self, kind: Any, detail: str) -> None:
-            """Say nothing: what cannot be described is unknown."""
+            """Do not warn: a type without a schema is described as unknown."""
 
         def field_is_required(self, field: Any, total: bool) -> bool:
             if self.mode == "serialization" and field["type"] != "typed-dict-field":

@@ -1,4 +1,4 @@
-"""What actions and types are called where JavaScript and TypeScript can import them."""
+"""The names of actions and types in JavaScript and TypeScript."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ static super switch this throw true try typeof undefined var void while with yie
 _TYPES = "any asserts bigint boolean never number object string symbol unknown"
 
 RESERVED = frozenset(_WORDS.split())
-"""What no module of JavaScript may call a constant, and no TypeScript a type."""
+"""Reserved words: not valid as the name of a JavaScript constant or a TypeScript type."""
 
 TYPE_NAMES = frozenset(_TYPES.split())
-"""What TypeScript itself calls types."""
+"""The names of TypeScript's own types."""
 
 
 @final
 @attrs.frozen
 class NameCollisionError(ValueError):
-    """Two actions of one namespace would have the same name for clients."""
+    """Two actions of one namespace have the same name for clients."""
 
     name: str
     first: str
@@ -37,37 +37,39 @@ class NameCollisionError(ValueError):
 
     def __str__(self) -> str:
         return (
-            f"two actions would be {self.name!r} for clients: {self.first} and {self.second}; give one of them a name="
+            f"two actions have the name {self.name!r} for clients: {self.first} and {self.second}; "
+            "set the option name= of one of them"
         )
 
 
 def camel_case(name: str) -> str:
-    """Give the name of a handler as JavaScript writes names: ``ai_chat`` as ``aiChat``.
+    """Return the JavaScript name of an action: ``aiChat`` for ``ai_chat``.
 
-    A word that JavaScript keeps for itself gets an underscore behind it: ``delete_``.
+    An underscore is added to a reserved word: ``delete_``.
     """
     first, *rest = re.findall(r"[^\W_]+", name) or ["_"]
-    # A word of capitals in front goes as a whole: `AIChat` is `aiChat`, and not `aIChat`.
+    # Lower a whole word of capitals at the start: `AIChat` becomes `aiChat`, not `aIChat`.
     first = re.sub(r"^[A-Z]+(?=[A-Z][a-z])|^[A-Z](?=[a-z])|^[A-Z]+", lambda found: found[0].lower(), first)
     return _legal("".join([first, *map(_capitalised, rest)]), RESERVED)
 
 
 def type_name(parts: Sequence[str]) -> str:
-    """Join *parts*, the last of which is a type's own name, to one: ``["chat", "Token"]`` to ``ChatToken``."""
+    """Return the TypeScript name of a type from *parts* of its origin: ``ChatToken`` for ``["chat", "Token"]``."""
     *around, own = parts
     name = "".join(map(pascal_case, around)) + (_capitalised(own) if around else own)
     return _legal(name, RESERVED | TYPE_NAMES)
 
 
 def pascal_case(text: str) -> str:
-    """Give the words in *text* as TypeScript writes the names of types: ``Page[user]`` as ``PageUser``."""
+    """Return the words of *text* as one capitalised name: ``PageUser`` for ``Page[user]``."""
     return "".join(map(_capitalised, re.findall(r"[^\W_]+", text)))
 
 
 def exports(routes: Iterable[Route]) -> dict[str, Route]:
-    """Name every one of *routes*; where an action stands at several, those behind the first are numbered.
+    """Return *routes* by their JavaScript names.
 
-    Where another namespace has the name already, that of the route's own stands in front of it.
+    If an action has several routes, those after the first are numbered. If an action of another namespace already has
+    the name, it is prefixed with the route's own namespace.
     """
     named: dict[str, Route] = {}
     times: dict[tuple[int, int], int] = {}
@@ -84,10 +86,10 @@ def exports(routes: Iterable[Route]) -> dict[str, Route]:
 
 
 def check_names(routes: Iterable[Route]) -> None:
-    """Check that each action of one namespace has a name of its own.
+    """Check that the actions of one namespace have different names.
 
     Raises:
-        NameCollisionError: Two have the same.
+        NameCollisionError: Two actions have the same name.
     """
     named: dict[str, Route] = {}
     for route in routes:
@@ -98,7 +100,7 @@ def check_names(routes: Iterable[Route]) -> None:
 
 
 def first_free(name: str, is_taken: Callable[[str], bool]) -> str:
-    """Give *name*, or *name* with the first number behind it that makes it free."""
+    """Return *name* if it is free, or else *name* with the first number, from 2, that makes it free."""
     free, count = name, 2
     while is_taken(free):
         free, count = f"{name}{count}", count + 1
@@ -106,7 +108,7 @@ def first_free(name: str, is_taken: Callable[[str], bool]) -> str:
 
 
 def _identity_of(handler: object) -> tuple[int, int]:
-    # Each registration makes a view of its own, and each look at a method another object for it.
+    # Not the view, since each registration creates a new one; not a bound method, since each access creates a new one.
     return id(getattr(handler, "__self__", None)), id(getattr(handler, "__func__", handler))
 
 

@@ -1,7 +1,7 @@
-"""Registered actions as OpenAPI 3.2 describes them.
+"""Describe the registered actions as an OpenAPI 3.2 document.
 
-Source: OpenAPI Specification 3.2.0, "Sequential Media Types" and "Special Considerations for Server-Sent Events": an
-event is described as an object of its fields, whose ``data`` is text; comments, and so heartbeats, are left out.
+Source: OpenAPI Specification 3.2.0, "Sequential Media Types" and "Special Considerations for Server-Sent Events". An
+event is an object of its fields, and its ``data`` is a string. Comments are omitted, so heartbeats are too.
 """
 
 from __future__ import annotations
@@ -17,25 +17,28 @@ from .names import first_free
 _METHODS = frozenset({"GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE", "QUERY"})
 _COMPONENTS = "#/components/schemas/"
 _ERROR: Schema = {
-    "description": "What a stream ends with that has failed.",
+    "description": "The error with which a failed stream ends.",
     "type": "object",
     "properties": {
-        "code": {"type": "string", "description": "What went wrong, for programs."},
-        "message": {"type": "string", "description": "The same for people."},
-        "statusCode": {"type": "integer", "description": "The HTTP status that says it best; the response is a 200."},
+        "code": {"type": "string", "description": "The error, for programs."},
+        "message": {"type": "string", "description": "The error, for people."},
+        "statusCode": {
+            "type": "integer",
+            "description": "The HTTP status that describes the error. The response itself has the status 200.",
+        },
         "fieldErrors": {
             "type": "object",
-            "description": "Messages by the dotted path of the input field they are about.",
+            "description": "Error messages by the dotted path of the input field.",
             "additionalProperties": {"type": "array", "items": {"type": "string"}},
         },
-        "retryAfter": {"type": "number", "description": "Seconds after which it may be worth to try again."},
+        "retryAfter": {"type": "number", "description": "The time after which to retry, in seconds."},
     },
     "required": ["code", "message", "statusCode"],
 }
 
 
 def openapi(description: Description, title: str) -> dict[str, Any]:
-    """Describe the actions as a document of OpenAPI, made of plain JSON values."""
+    """Return the OpenAPI document of the actions, as plain JSON values."""
     paths: dict[str, Any] = {}
     taken = {action.export for action in description.actions}
     for action in description.actions:
@@ -62,7 +65,7 @@ def openapi(description: Description, title: str) -> dict[str, Any]:
 
 
 def _component(definition: Definition) -> str:
-    # The names of components are ASCII; those of Python need not be.
+    # OpenAPI allows only ASCII in the names of components; Python allows more.
     return re.sub(r"[^A-Za-z0-9_.-]", lambda found: f"u{ord(found[0]):x}", definition.name)
 
 
@@ -85,7 +88,7 @@ def _operation(action: DescribedAction, *, in_query: bool) -> dict[str, Any]:
 
 
 def _without(schema: Schema | None, variables: dict[str, Schema]) -> Schema | None:
-    """What is left of an input for the query or the body, since the path has the rest."""
+    """Return the part of an input that the query or the body carries; the path carries *variables*."""
     known = object_of(schema or {})
     if not variables or not known.get("properties"):
         return schema
@@ -110,21 +113,21 @@ def _query(schema: Schema) -> list[dict[str, Any]]:
 
 
 def _query_value(schema: Schema) -> dict[str, Any]:
-    # An object stands in a query as JSON text; a list may too, but a repeated name is what OpenAPI expects of it.
+    # In a query, an object is JSON text. A list may be JSON text too, but OpenAPI expects a repeated name.
     if object_of(schema).get("type") == "object":
         return {"content": {"application/json": {"schema": schema}}}
     return {"schema": schema}
 
 
 def _body(schema: Schema) -> dict[str, Any]:
-    known = object_of(schema)  # an empty body is an empty object, so anything else has to be there
+    known = object_of(schema)  # an empty body counts as an empty object, so any other type requires a body
     required = bool(known.get("required")) or ("type" in known and known["type"] != "object")
     return {"required": required, "content": {"application/json": {"schema": schema}}}
 
 
 def _stream(action: DescribedAction) -> dict[str, Any]:
     return {
-        "description": "The chunks, and at last one event that says how the stream ended: done, or an error.",
+        "description": "The chunks, then one last event, the ending: done, or an error.",
         "content": {"text/event-stream": {"itemSchema": {"anyOf": [_chunk(action), *_endings(action)]}}},
     }
 
@@ -138,18 +141,18 @@ def _endings(action: DescribedAction) -> list[Schema]:
     if action.dialect == "named":
         return [
             _event("The stream is complete.", {"const": _data(encode_done("named"))}, "done"),
-            _event("The stream has failed.", _json(error), "error"),
+            _event("The stream failed.", _json(error), "error"),
         ]
     marked = {"type": "object", "properties": {ERROR_KEY: error}, "required": [ERROR_KEY]}
     return [
         _event("The stream is complete.", {"const": _data(encode_done("marked"))}),
-        _event("The stream has failed.", _json(marked)),
+        _event("The stream failed.", _json(marked)),
     ]
 
 
-def _event(said: str, data: Schema, name: str = "") -> Schema:
+def _event(description: str, data: Schema, name: str = "") -> Schema:
     properties = {"data": data, **({"event": {"const": name}} if name else {})}
-    return {"description": said, "type": "object", "properties": properties, "required": sorted(properties)}
+    return {"description": description, "type": "object", "properties": properties, "required": sorted(properties)}
 
 
 def _json(schema: Schema) -> Schema:

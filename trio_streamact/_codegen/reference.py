@@ -1,4 +1,4 @@
-"""A reference: all that a client must know of an action to call it."""
+"""References: what a client needs to know to call an action."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ Chunk = TypeVar("Chunk", default=Any)
 @final
 @attrs.frozen
 class StreamActionReference(Generic[Input, Chunk]):
-    """Where an action is served, how it is called, and what it takes and sends.
+    """The path, the method and the types of an action.
 
     ``StreamActionReference("/chat", input=Prompt, chunk=Token | Progress)`` is a
-    ``StreamActionReference[Prompt, Token | Progress]``: type checkers infer both from the arguments. One that does not
-    know ``TypeForm`` takes a union for ``Any``.
+    ``StreamActionReference[Prompt, Token | Progress]``: type checkers infer both from the arguments. A type checker
+    without ``TypeForm`` infers ``Any`` for a union.
 
     Args:
-        path: Its path, or a whole URL; a variable stands in it as ``{name}`` and is filled from the input.
+        path: The path of the action, or a full URL. A variable ``{name}`` is filled from the field *name* of the input.
         method: The HTTP method.
-        input: The type that it takes, ``Any`` for anything; ``Prompt | None`` where the input may be left out.
-        chunk: The type that it sends, ``Any`` for any JSON.
-        name: What it is called, for logs.
-        description: What it does, or None.
+        input: The type of the input; ``Any`` for any value, ``Prompt | None`` if the input may be omitted.
+        chunk: The type of the chunks; ``Any`` for any JSON value.
+        name: The name of the action, for logs.
+        description: The description of the action, or None.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""Types to JSON Schema: what ``wire`` writes of a chunk, and what ``inputs`` takes for an input."""
+"""Describe types as JSON Schema: a chunk as ``_protocol`` encodes it, an input as ``_inputs`` accepts it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PLAIN: tuple[tuple[type, Schema], ...] = (
     (int, {"type": "integer"}),
     (float, {"type": "number"}),
     (str, {"type": "string"}),
-    (datetime, {"type": "string", "format": "date-time"}),  # a datetime is a date too, so it comes first
+    (datetime, {"type": "string", "format": "date-time"}),  # before `date`: datetime is a subclass of date
     (date, {"type": "string", "format": "date"}),
     (time, {"type": "string", "format": "time"}),
     (UUID, {"type": "string", "format": "uuid"}),
@@ -41,18 +41,18 @@ _WRAPPERS = (typing.Annotated, typing.Required, typing.NotRequired, ReadOnly, ty
 
 @final
 class Schemas:
-    """Makes the schemas of types, and gathers the definitions that they refer to."""
+    """Creates the schemas of types, and collects the definitions that they refer to."""
 
     def __init__(self) -> None:
         self.definitions = Definitions()
         self._models = Models()
 
     def finish(self) -> None:
-        """Complete what could not be known before all types were met."""
+        """Fill in the schemas of pydantic models, which are only known after all types were described."""
         self._models.describe(self.definitions)
 
     def of(self, declared: Any, mode: Mode) -> Schema:
-        """Say what *declared* looks like in JSON. Anything that says nothing of it is the empty schema."""
+        """Return the schema of *declared*. For a type that is not known, it is the empty schema: any value."""
         declared = _bare(declared)
         if _is_alias(declared):
             return self._alias(declared, mode)
@@ -62,7 +62,7 @@ class Schemas:
             return self._union(typing.get_args(declared), mode)
         if typing.get_origin(declared) is Literal:
             return _choice(typing.get_args(declared), mode)
-        if is_class(declared, enum.Flag) and mode != "input":  # several members at once are sent as their sum
+        if is_class(declared, enum.Flag) and mode != "input":  # a combination of flags is sent as an integer
             return {"type": "integer"}
         if is_class(declared, enum.Enum):
             return self._named(declared, mode, lambda: _choice(list(declared), mode))
@@ -73,7 +73,7 @@ class Schemas:
 
     def _composed(self, declared: Any, mode: Mode) -> Schema:
         base = typing.get_origin(declared) or declared
-        # A dataclass of pydantic is made by pydantic, but sent like any dataclass.
+        # pydantic validates its dataclasses as input, but they are encoded like any dataclass.
         if is_pydantic(declared) and (mode == "input" or hasattr(declared, "model_fields")):
             return self._models.ref(declared, mode)
         if is_namedtuple(base):
@@ -113,7 +113,7 @@ class Schemas:
         choices: list[Schema] = []
         for member in members:
             if getattr(member, "__module__", "") == "msgspec" and member.__name__ == "UnsetType":
-                continue  # no value, but the absence of the member
+                continue  # UNSET is not a value: it means that the member is absent
             schema = self.of(member, mode)
             if not schema:
                 return {}
@@ -157,7 +157,7 @@ class Schemas:
 
 
 def _bare(declared: Any) -> Any:
-    """Look through what says something of a type and is none, but not through aliases: those have names."""
+    """Return the type inside ``Annotated``, ``Required``, ``NewType`` and the like. Aliases stay: they have names."""
     while True:
         if typing.get_origin(declared) in _WRAPPERS:
             declared = typing.get_args(declared)[0]
@@ -175,16 +175,16 @@ def _is_alias(declared: Any) -> bool:
 
 def _choice(members: Iterable[Any], mode: Mode) -> Schema:
     values = [member.value if isinstance(member, enum.Enum) else member for member in members]
-    if mode == "input":  # no other value is ever taken for a member
+    if mode == "input":  # members with other values cannot be matched by JSON, so they are not valid input
         return {"enum": [value for value in values if value is None or isinstance(value, (str, int, float))]}
     try:
         return {"enum": [json.loads(encode_chunk(value).removeprefix(b"data: ")) for value in values]}
-    except (TypeError, ValueError):  # one that cannot be sent
+    except (TypeError, ValueError):  # a member that is not JSON serializable
         return {}
 
 
 def _tag_of(declared: Any) -> dict[str, Schema]:
-    """What msgspec adds to a struct for its class to be told from others."""
+    """Return the field that msgspec adds to a tagged struct to distinguish its class."""
     config = getattr(typing.get_origin(declared) or declared, "__struct_config__", None)
     return {} if config is None or config.tag is None else {config.tag_field or "type": {"const": config.tag}}
 
@@ -201,24 +201,24 @@ def _fixed(items: list[Schema]) -> Schema:
 def _key(declared: Any) -> Hashable:
     try:
         hash(declared)
-    except TypeError:  # it is annotated with something that cannot be a key
+    except TypeError:  # an annotation of it is not hashable
         return repr(declared)
     return cast("Hashable", declared)
 
 
 def _origin(declared: Any, qualified: str) -> tuple[str, ...]:
-    """Where a type is defined, in parts; the last is its name, with those of its arguments."""
+    """Return the module and the qualified name of a type, in parts. The last part includes its arguments."""
     *around, own = f"{declared.__module__}.{qualified}".replace(".<locals>", "").split(".")
     return (*around, own + "".join(pascal_case(title_of(argument)) for argument in typing.get_args(declared)))
 
 
 def title_of(declared: Any) -> str:
-    """Give *declared* as its author would write it, without the modules: ``list[Token]``."""
+    """Return *declared* in source notation, without modules: ``list[Token]``."""
     return re.sub(r"(?:[\w<>]+\.)+(?=\w)", "", inspect.formatannotation(declared))
 
 
 def _description_of(cls: type) -> str | None:
-    """The docstring that the author wrote, and none that Python made up."""
+    """Return the docstring that the author wrote, or None if Python generated it."""
     text = vars(cls).get("__doc__")
     if not isinstance(text, str) or text.startswith(f"{cls.__name__}(") or text == "An enumeration.":
         return None

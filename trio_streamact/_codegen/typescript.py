@@ -1,4 +1,4 @@
-"""Registered actions as declarations of TypeScript, which stand on their own."""
+"""Write the registered actions as TypeScript declarations that import nothing."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ from typing import Any
 
 from .definitions import Definition, Schema
 from .description import DescribedAction, Description, object_of
-from .javascript import MADE_BY, text
+from .javascript import GENERATED_BY, text
 
 LINE = 110
-"""Where a union is broken into lines."""
+"""The longest union on one line, in characters."""
 
 EXACT = 2**53
-"""Up to where a number of JavaScript is the integer that was written."""
+"""The largest integer that a JavaScript number represents exactly."""
 
 _PLAIN = {"boolean": "boolean", "integer": "number", "null": "null", "number": "number", "string": "string"}
 
 
 def typescript(description: Description, *, with_docs: bool = True) -> str:
-    """Write ``actions.d.ts``; *with_docs*, the docstrings of the actions and of their types stand in it."""
-    parts = [f"// {MADE_BY}"]
+    """Return the text of ``actions.d.ts``; *with_docs* includes the docstrings of the actions and their types."""
+    parts = [f"// {GENERATED_BY}"]
     for definition in sorted(description.definitions, key=lambda each: each.name):
-        said = definition.schema.get("description", "") if with_docs else ""
-        parts.append(documented(said, _definition(definition, with_docs)))
+        docs = definition.schema.get("description", "") if with_docs else ""
+        parts.append(documented(docs, _definition(definition, with_docs)))
     parts += [documented(action.documentation if with_docs else "", _action(action)) for action in description.actions]
     parts += ["export {};"] if len(parts) == 1 else []
     return "\n\n".join(parts) + "\n"
 
 
-def documented(said: str, written: str) -> str:
-    """Put what is *said* of a declaration over it, as a comment."""
-    lines = said.replace("*/", "*\\/").splitlines()
+def documented(docs: str, declaration: str) -> str:
+    """Return *declaration* with *docs* as a comment above it."""
+    lines = docs.replace("*/", "*\\/").splitlines()
     if not lines:
-        return written
+        return declaration
     if len(lines) == 1:
-        return f"/** {lines[0]} */\n{written}"
-    return "\n".join(["/**", *(f" * {line}".rstrip() for line in lines), " */", written])
+        return f"/** {lines[0]} */\n{declaration}"
+    return "\n".join(["/**", *(f" * {line}".rstrip() for line in lines), " */", declaration])
 
 
 def _action(action: DescribedAction) -> str:
@@ -53,7 +53,7 @@ def _action(action: DescribedAction) -> str:
 
 
 def _input(action: DescribedAction) -> str:
-    """What the client gives: what the action takes, and what the path needs besides."""
+    """Return the type of the input for clients: the declared input, and the variables that are only in the path."""
     taken = action.input
     required = object_of(taken or {}).get("required", [])
     missing = {name: schema for name, schema in action.variables.items() if name not in required}
@@ -76,7 +76,7 @@ def _definition(definition: Definition, with_docs: bool) -> str:
 
 
 def type_of(schema: Any) -> str:
-    """Write the type of what *schema* describes."""
+    """Return the TypeScript type of *schema*."""
     return " | ".join(_choices(schema))
 
 
@@ -147,13 +147,13 @@ def _members(schema: Schema, with_docs: bool) -> list[str]:
     members = []
     for name, member in schema.get("properties", {}).items():
         optional = "" if name in schema.get("required", []) else "?"
-        said = member.get("description", "") if with_docs and isinstance(member, dict) else ""
-        members.append(documented(said, f"{_key(name)}{optional}: {type_of(member)};"))
+        docs = member.get("description", "") if with_docs and isinstance(member, dict) else ""
+        members.append(documented(docs, f"{_key(name)}{optional}: {type_of(member)};"))
     return [*members, f"{index};"] if (index := _index(schema)) else members
 
 
 def _index(schema: Schema) -> str:
-    """What the members are that have no names of their own."""
+    """Return the index signature for the members that are not named in *schema*, or ""."""
     others = schema.get("additionalProperties", "properties" not in schema)
     if patterns := schema.get("patternProperties"):
         others = {"anyOf": list(patterns.values())}
@@ -166,7 +166,7 @@ def _index(schema: Schema) -> str:
 
 
 def _is_intersection(schema: Schema) -> bool:
-    """Whether *schema* has to be written as one, since members with names could not stand beside the others."""
+    """Return True if *schema* must be an intersection: an index signature restricts the types of named members."""
     index = _index(schema) if schema.get("properties") else ""
     return "allOf" in schema or (index != "" and not index.endswith(": unknown"))
 
