@@ -1,6 +1,6 @@
-"""Calling streaming server actions from Trio, over httpx2: ``pip install trio-streamact[client]``.
+"""Call streaming server actions from Trio, with httpx2: ``pip install trio-streamact[client]``.
 
-Iterate a stream, which is what a program wants:
+A program iterates a stream:
 
     ai_chat = StreamActionReference("http://127.0.0.1:8000/api/_actions/ai-chat", input=Prompt, chunk=Token)
 
@@ -8,7 +8,7 @@ Iterate a stream, which is what a program wants:
         async for word in words:
             print(word.text)
 
-or hold its state, which is what a display wants:
+A user interface shows the state of a run:
 
     chat = use_stream_action(ai_chat, on_chunk=show)
     await chat.execute(Prompt("hi"))

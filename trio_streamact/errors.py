@@ -147,7 +147,7 @@ def stream_error() -> ActionError:
 
 def timeout_error() -> ActionError:
     """The action's lifetime is over."""
-    return ActionError("TIMEOUT_ERROR", "The stream took longer than it may", 408)
+    return ActionError("TIMEOUT_ERROR", "The stream exceeded its time limit", 408)
 
 
 def shutdown_error() -> ActionError:

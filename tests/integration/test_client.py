@@ -139,7 +139,7 @@ async def test_a_stream_that_was_left_gives_nothing_any_more() -> None:
     async with serving(app) as server:
         async with open_stream_action(f"{server.url}{PREFIX}/burst", {"count": 100}) as stream:
             await anext(stream)
-        with pytest.raises(trio.ClosedResourceError, match="left"):
+        with pytest.raises(trio.ClosedResourceError, match="async with block has ended"):
             await anext(stream)
 
 
@@ -185,7 +185,7 @@ async def test_leaving_while_another_task_waits_ends_its_wait(protocol: str) -> 
                 async with open_stream_action(f"{server.url}{PREFIX}/idle", http=http) as stream:
 
                     async def wait(stream: ChunkStream[Any] = stream, ended: trio.Event = ended) -> None:
-                        with pytest.raises(trio.ClosedResourceError, match="left"):
+                        with pytest.raises(trio.ClosedResourceError, match="async with block has ended"):
                             await anext(stream)
                         ended.set()
 
@@ -206,7 +206,7 @@ async def test_leaving_while_another_task_waits_ends_its_wait(protocol: str) -> 
         ("/refused", None, ("NOT_FOUND", "No such thing", 404, {})),
         ("/private", None, ("UNAUTHORIZED", "Sign in first", 401, {})),
         ("/crash", None, ("STREAM_ERROR", "Stream handler error", 500, {})),
-        ("/endless", None, ("TIMEOUT_ERROR", "The stream took longer than it may", 408, {})),
+        ("/endless", None, ("TIMEOUT_ERROR", "The stream exceeded its time limit", 408, {})),
         (
             "/words",
             {"prompt": 1},
@@ -252,7 +252,7 @@ async def test_what_is_no_stream_is_told_on_entering_the_block(protocol: str) ->
         for url, method, args in [
             (f"{server.url}{PREFIX}/nowhere", "POST", ("HTTP_ERROR", "HTTP 404", 404)),
             (f"{server.url}{PREFIX}/words", "GET", ("HTTP_ERROR", "HTTP 405", 405)),
-            (f"{server.url}/plain", "GET", ("NOT_A_STREAM", "The response is no event stream", 502)),
+            (f"{server.url}/plain", "GET", ("NOT_A_STREAM", "The response is not an event stream", 502)),
         ]:
             error = await error_on_entering(url, method=method, http=http)
             assert error.args[:3] == args
@@ -1016,7 +1016,7 @@ async def test_a_run_may_be_started_by_the_end_of_another_but_not_awaited_within
         runner = use_stream_action(f"{server.url}{PREFIX}/words", on_chunk=again)
         await runner.execute({"prompt": "a"})
         assert (runner.status, runner.chunks) == ("done", [{"text": "a"}])
-        assert "start it in a nursery" in caplog.text
+        assert "start the run in a nursery" in caplog.text
 
 
 async def test_a_run_that_was_aborted_calls_nobody_any_more() -> None:

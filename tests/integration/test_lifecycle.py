@@ -44,7 +44,7 @@ def error_frame(code: str, message: str, status: int, **members: Any) -> bytes:
         (
             "/endless",
             b"",
-            b"data: 1\n\n" + error_frame("TIMEOUT_ERROR", "The stream took longer than it may", 408),
+            b"data: 1\n\n" + error_frame("TIMEOUT_ERROR", "The stream exceeded its time limit", 408),
             "timeout",
         ),
     ],

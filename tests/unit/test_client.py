@@ -25,7 +25,7 @@ from trio_streamact import InvalidInput, Stream, define_stream_action
 from trio_streamact._client.chunks import ChunkReader, structure_of
 from trio_streamact._client.errors import http_error
 from trio_streamact._client.options import MAX_EVENT_BYTES
-from trio_streamact._client.sending import outgoing
+from trio_streamact._client.sending import request_data
 from trio_streamact._protocol.decoding import EventDecoder
 from trio_streamact._protocol.encoding import encode_chunk, encode_done, encode_error
 from trio_streamact._protocol.messages import Done
@@ -286,15 +286,15 @@ def test_an_error_is_the_server_s_to_the_last_member(dialect: Any) -> None:
 
 @pytest.mark.parametrize(("declared", "value"), ROUND_TRIPS, ids=shown)
 def test_an_input_is_encoded_as_a_chunk_is(declared: Any, value: Any) -> None:
-    body = outgoing("/x", "POST", value).body
+    body = request_data("/x", "POST", value).body
 
     assert body == (b"{}" if value is None else encode_chunk(value).removeprefix(b"data: ").strip())
 
 
 def test_an_input_that_is_left_out_is_an_empty_object() -> None:
-    assert outgoing("/x", "POST", None).body == b"{}"
-    assert outgoing("/x", "GET", None).query == ()
-    assert outgoing("/x", "GET", None).body is None
+    assert request_data("/x", "POST", None).body == b"{}"
+    assert request_data("/x", "GET", None).query == ()
+    assert request_data("/x", "GET", None).body is None
 
 
 def test_a_query_has_text_as_it_is_and_the_rest_as_json() -> None:
@@ -311,7 +311,7 @@ def test_a_query_has_text_as_it_is_and_the_rest_as_json() -> None:
         "colour": Colour.DEEP_RED,
         "broken": "\ud800",
     }
-    assert outgoing("/x", "GET", given).query == (
+    assert request_data("/x", "GET", given).query == (
         ("text", "a b&c"),
         ("none", ""),
         ("yes", "true"),
@@ -328,7 +328,7 @@ def test_a_query_has_text_as_it_is_and_the_rest_as_json() -> None:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 def test_variables_of_the_path_are_filled_and_left_out_of_the_body(method: str) -> None:
-    sent = outgoing("http://h/{a}/x/{b}.json", method, {"a": "1/2 ?#%é{b}", "b": 3, "c": [2**70, 1.0]})
+    sent = request_data("http://h/{a}/x/{b}.json", method, {"a": "1/2 ?#%é{b}", "b": 3, "c": [2**70, 1.0]})
 
     assert sent.url == "http://h/1%2F2%20%3F%23%25%C3%A9%7Bb%7D/x/3.json"
     assert sent.body is not None
@@ -341,7 +341,7 @@ def test_variables_of_the_path_are_filled_and_left_out_of_the_query() -> None:
         day: date
         count: int
 
-    sent = outgoing("/{day}", "GET", Wish(date(2026, 2, 3), 4))
+    sent = request_data("/{day}", "GET", Wish(date(2026, 2, 3), 4))
     assert sent.url == "/2026-02-03"
     assert sent.query == (("count", "4"),)
 
@@ -364,7 +364,7 @@ def test_variables_of_the_path_are_filled_and_left_out_of_the_query() -> None:
 )
 def test_an_input_that_cannot_be_sent_is_an_error(url: str, method: str, input: Any) -> None:
     with pytest.raises(ActionError) as raised:
-        outgoing(url, method, input)
+        request_data(url, method, input)
     assert (raised.value.code, raised.value.status_code) == ("INVALID_INPUT", 400)
 
 

@@ -1,4 +1,4 @@
-"""The bytes of a stream to its chunks, each of the declared type."""
+"""Decode the bytes of a stream to chunks of the declared type."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .errors import event_too_large, malformed_event
 Chunk = TypeVar("Chunk")
 
 Structure = Callable[[Any], Any]
-"""Makes a chunk of JSON values."""
+"""Converts JSON values to a chunk of the declared type."""
 
 
-@lru_cache(maxsize=1024)  # pydantic takes milliseconds for a schema
+@lru_cache(maxsize=1024)  # pydantic takes milliseconds to create a schema
 def structure_of(declared: Any) -> Structure:
-    """Find the function that makes chunks of type *declared*, once a type.
+    """Return the function that converts JSON values to chunks of the type *declared*.
 
     Raises:
-        TypeError: They cannot be made of JSON.
+        TypeError: *declared* cannot be structured from JSON.
     """
     return input_schema(declared).structure
 
@@ -35,10 +35,10 @@ def structure_of(declared: Any) -> Structure:
 @final
 @attrs.define(eq=False)
 class ChunkReader(Generic[Chunk]):
-    """Feed it the bytes of one stream, it gives the chunks that they complete.
+    """Decodes the chunks of one stream: feed it bytes, and it yields the chunks that they complete.
 
     Attributes:
-        ending: How the stream has ended, or None as long as it has not.
+        ending: The ending of the stream, or None before it has ended.
     """
 
     _structure: Callable[[Any], Chunk]
@@ -46,28 +46,31 @@ class ChunkReader(Generic[Chunk]):
     ending: Done | ActionError | None = attrs.field(default=None, init=False)
 
     def feed(self, part: bytes) -> Iterator[Chunk]:
-        """Take the next bytes, and give the chunks that they complete, one by one, up to the ending."""
+        """Yield the chunks that *part*, the next bytes, completes. After the ending, yield nothing more.
+
+        An event that is malformed or too large is an ending too.
+        """
         structure, read = self._structure, read_json
-        # The first event may have begun in an earlier part; those behind it lie within this one.
+        # The first event may have begun in an earlier part. The events after it lie within this part.
         read_next = read_json if may_hold_long_number(part) else read_json_of_short_numbers
         try:
             for type_, data in self._decoder.feed_raw(part):
                 value = read(data)
                 read = read_next
-                # Most events are neither, and this is where the time of a client goes.
+                # Most events are chunks, and this is the hot path of a client: check quickly for an ending.
                 if type_ or (value.__class__ is dict and (DONE_KEY in value or ERROR_KEY in value)):
                     self.ending = ending_of(type_, value)
                     if self.ending is not None:
                         return
                 yield structure(value)
         except OversizedEventError as error:
-            self.ending = _because_of(error, event_too_large())
-        except Exception as error:  # also whatever the declared type's own code raises
-            self.ending = _because_of(error, malformed_event())
+            self.ending = _caused_by(error, event_too_large())
+        except Exception as error:  # code of the declared type, such as a validator, may raise anything
+            self.ending = _caused_by(error, malformed_event())
 
 
-def _because_of(cause: Exception, error: ActionError) -> ActionError:
+def _caused_by(cause: Exception, error: ActionError) -> ActionError:
     if isinstance(cause, InvalidInput):
-        cause.add_note(str(cause.field_errors))  # which its text does not tell
+        cause.add_note(str(cause.field_errors))  # its str() does not contain them
     error.__cause__ = cause
     return error

@@ -1,16 +1,16 @@
-"""What httpcore2 does wrong with requests of HTTP/2 that are cancelled, mended for our own.
+"""Work around two faults of httpcore2 in HTTP/2 requests that are cancelled.
 
-The faults (in httpcore2 up to 2.16 at least):
+The faults (in httpcore2 up to at least 2.16):
 
-- A stream that is closed early is let go without a word to the server. Its handler runs for as long as the connection
-  lasts, and what it still sends is taken off the connection's window and never given back, until nothing moves on that
-  connection at all. We send the RST_STREAM, and give the window back.
-- A request that is cancelled in the middle of sending leaves the connection, which others use too, half set up or out
-  of step with the server. We do not let it be cancelled there.
+- When a response is closed early, httpcore2 sends nothing to the server. The handler then runs until the connection
+  ends. The data that it still sends uses up the flow-control window of the connection, and httpcore2 never returns that
+  window; in the end no stream of the connection receives anything. This module sends RST_STREAM and returns the window.
+- A request that is cancelled while it is being sent leaves the connection, which other requests use too, half set up,
+  or in another state than the server's. This module delays the cancellation until the request is sent.
 
-Both is done through httpcore2's ``trace`` extension, which is called at every step of a request. But a stream's
-connection can be had only out of insides of httpx2 and httpcore2: where they are not as we know them, the streams stay
-open, and the log says so, once.
+Both use httpcore2's ``trace`` extension, which is called at every step of a request. To find the connection of a
+stream, private attributes of httpx2 and httpcore2 are needed. If they are not as expected, streams stay open, and one
+warning is logged.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ CANCEL = 8
 """RFC 9113, 7: "The endpoint uses this error code to indicate that the stream is no longer needed." """
 
 SEND_S = 5.0
-"""How long the sending of a request's head may hold a cancellation up, in seconds."""
+"""How long sending the head of a request may delay a cancellation, in seconds."""
 
 RESET_S = 1.0
-"""How long a connection may take to send a few bytes, in seconds."""
+"""How long writing a RST_STREAM may take, in seconds."""
 
 
 @final
 @attrs.define(eq=False)
 class Http2Request:
-    """One request, which may turn out to be one of HTTP/2.
+    """One request, which may be sent over HTTP/2.
 
     Attributes:
-        sending: The scope round its sending.
+        sending: The caller sends the request in this cancel scope.
     """
 
     _http: httpx2.AsyncClient
@@ -52,31 +52,31 @@ class Http2Request:
     _request: Any = None
 
     async def trace(self, event: str, info: Mapping[str, Any]) -> None:
-        """Take the ``trace`` extension's call."""
+        """Handle an event of the ``trace`` extension."""
         match event:
             case "http2.send_connection_init.started":
-                self._hold_cancellation(True)
+                self._delay_cancellation(True)
             case "http2.send_request_headers.started":
                 self._request = info["request"]
-                self._hold_cancellation(True)
+                self._delay_cancellation(True)
             case "http2.send_request_headers.complete" | "http2.send_request_headers.failed":
-                self._hold_cancellation(False)
+                self._delay_cancellation(False)
             case "http2.response_closed.started":
-                await self._leave(info["stream_id"])
+                await self._reset_stream(info["stream_id"])
 
-    def _hold_cancellation(self, held: bool) -> None:
-        self.sending.shield = held
-        self.sending.deadline = trio.current_time() + SEND_S if held else math.inf
+    def _delay_cancellation(self, delayed: bool) -> None:
+        self.sending.shield = delayed
+        self.sending.deadline = trio.current_time() + SEND_S if delayed else math.inf
 
-    async def _leave(self, stream_id: int) -> None:
+    async def _reset_stream(self, stream_id: int) -> None:
         connection = self._connection()
         if connection is None:
-            _say_once_that_streams_stay_open()
+            _warn_once_that_streams_stay_open()
         else:
             await _reset(connection, stream_id)
 
     def _connection(self) -> Any:
-        """Find the connection that the request was sent on, or None."""
+        """Return the connection that sent the request, or None if it cannot be found."""
         with suppress(AttributeError, KeyError):
             url = self._request.url
             url = httpx2.URL(scheme=url.scheme.decode(), host=url.host.decode(), port=url.port)
@@ -88,28 +88,30 @@ class Http2Request:
 
 
 def _innermost(connection: Any) -> Any:
-    """Look through the wrappers of a connection, of which a proxy makes more."""
+    """Return the HTTP/2 connection inside its wrappers; with a proxy there are more of them."""
     while not hasattr(connection, "_h2_state"):
         connection = connection._connection
     return connection
 
 
 async def _reset(connection: Any, stream_id: int) -> None:
-    import h2.exceptions  # which is there where HTTP/2 is
+    import h2.exceptions  # an optional dependency, which is installed if HTTP/2 is in use
 
     state = connection._h2_state
-    with suppress(h2.exceptions.ProtocolError):  # the stream has ended, or the connection has
+    with suppress(h2.exceptions.ProtocolError):  # the stream or the connection has ended
         for event in connection._events.get(stream_id, ()):
             if unread := getattr(event, "flow_controlled_length", 0):
                 state.acknowledge_received_data(unread, stream_id)
         state.reset_stream(stream_id, CANCEL)
-        # A write that is cut short would leave half a frame behind: so it has a limit of its own, within that of the
-        # waiting for other writes. Where that is the longer, the frame goes with the next write.
+        # A write that is cancelled could leave half a frame on the connection, so the write has its own timeout. The
+        # outer timeout limits the wait for other writes. If it ends that wait, the next write sends the frame.
         timeouts = SimpleNamespace(extensions={"timeout": {"write": RESET_S}})
         with trio.move_on_after(2 * RESET_S, shield=True), suppress(Exception):
             await connection._write_outgoing_data(timeouts)
 
 
 @cache
-def _say_once_that_streams_stay_open() -> None:
-    client_log.warning("Streams of HTTP/2 that are left early stay open: this HTTP client hides its connections")
+def _warn_once_that_streams_stay_open() -> None:
+    client_log.warning(
+        "HTTP/2 streams that are closed early stay open on the server: cannot find the connection in this HTTP client"
+    )

@@ -1,4 +1,4 @@
-"""What is said of a call when it is made, and what is made of that once for all its inputs."""
+"""The options of a call, and their preparation, which is done once for all inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MAX_EVENT_BYTES = EventDecoder().max_event_bytes
 
 
 class CallOptions(TypedDict, total=False):
-    """The options of a call; for what they mean see ``open_stream_action``."""
+    """The options of a call; see ``open_stream_action`` for their meaning."""
 
     http: httpx2.AsyncClient | None
     headers: HeadersSource | None
@@ -30,7 +30,7 @@ class CallOptions(TypedDict, total=False):
 
 
 class AddressOptions(CallOptions, total=False):
-    """The same, where it is an address that is called and no reference."""
+    """The options of a call to a URL. A reference already contains its method."""
 
     method: str
 
@@ -38,14 +38,14 @@ class AddressOptions(CallOptions, total=False):
 @final
 @attrs.frozen
 class Prepared(Generic[Chunk]):
-    """An action, ready to be called."""
+    """The parameters of a call that are prepared before there is an input."""
 
     call: Call
     _structure: Structure
     _max_event_bytes: int
 
     def reader(self) -> ChunkReader[Chunk]:
-        """Give what reads the chunks of one stream."""
+        """Return a reader for the chunks of one stream."""
         return ChunkReader(self._structure, EventDecoder(self._max_event_bytes))
 
 
@@ -61,23 +61,23 @@ def prepared(
     max_event_bytes: int = MAX_EVENT_BYTES,
     chunk: Any = Any,
 ) -> Prepared[Any]:
-    """Make ready what can be done before there is an input; what a reference says wins.
+    """Prepare a call. If *action* is a reference, its method and chunk type replace *method* and *chunk*.
 
     Raises:
-        TypeError: *action* is neither a URL nor a reference, or the chunk is of a type that cannot be made of JSON.
+        TypeError: *action* is neither a URL nor a reference, or *chunk* cannot be structured from JSON.
     """
     if isinstance(action, StreamActionReference):
         method, chunk = action.method, action.chunk
     url = action.path if isinstance(action, StreamActionReference) else action
     if not isinstance(url, str):
         raise TypeError(
-            f"action must be a URL or a StreamActionReference, not {url!r}; a view does not know where it is served: "
-            'StreamActionReference("http://127.0.0.1:8000/api/_actions/...", chunk=...) does'
+            f"action must be a URL or a StreamActionReference, not {url!r}; a view has no URL: use "
+            'StreamActionReference("http://127.0.0.1:8000/api/_actions/...", chunk=...)'
         )
-    limits_s = (_or_for_ever(timeout), _or_for_ever(watchdog_s))
+    limits_s = (_or_infinite(timeout), _or_infinite(watchdog_s))
     call = Call(url, method.upper(), http, headers, follow_redirects, *limits_s)
     return Prepared(call, structure_of(chunk), max_event_bytes)
 
 
-def _or_for_ever(limit_s: float | None) -> float:
+def _or_infinite(limit_s: float | None) -> float:
     return math.inf if limit_s is None else limit_s

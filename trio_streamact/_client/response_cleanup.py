@@ -1,7 +1,8 @@
-"""The bytes of a response, closed down to the last generator.
+"""Close all generators of a response that is not read to its end.
 
-The fault: httpx2 (up to 2.16 at least) closes its own generators when a response is left early, but none of httpcore2's
-within; trio finds them abandoned, and warns. What does end all of them is a wait for more bytes that is cancelled.
+The fault: when a response is closed early, httpx2 (up to at least 2.16) closes its own generators, but not those of
+httpcore2 inside them. The garbage collector finds them later, and Trio warns. A cancelled wait for more bytes ends all
+of them.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import httpx2
 import trio
 
 UNREAD_PARTS = 10_000
-"""How many parts may have been read but not asked for: as many as one read of a connection can hold, and more."""
+"""More parts than one read of a connection can contain. So many parts may be buffered in the generators."""
 
 
 @final
 @attrs.frozen(eq=False)
-class ClosedToTheLast(httpx2.AsyncByteStream):
-    """A response's stream like the one within."""
+class FullyClosedStream(httpx2.AsyncByteStream):
+    """Wraps the stream of a response: yields the same parts, and closes its generators when iteration stops."""
 
     _stream: httpx2.AsyncByteStream
 
@@ -31,8 +32,8 @@ class ClosedToTheLast(httpx2.AsyncByteStream):
             async for part in parts:
                 yield part
         finally:
-            with trio.CancelScope(shield=True) as leaving, suppress(Exception):  # however it ends, it is over
-                leaving.cancel()
+            with trio.CancelScope(shield=True) as closing, suppress(Exception):  # an error of closing changes nothing
+                closing.cancel()
                 for _ in range(UNREAD_PARTS):
                     await anext(parts)
 

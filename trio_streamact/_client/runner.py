@@ -1,4 +1,4 @@
-"""A call that holds its state: for whoever shows a stream rather than iterates it."""
+"""A runner that calls an action and keeps the state of the run, for programs that display it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Status = Literal["idle", "streaming", "done", "error"]
 
 @final
 class StreamActionRunner(Generic[Input_contra, Chunk]):
-    """Runs an action, as often as it is asked to but once at a time, and holds what has come of it."""
+    """Calls an action, any number of times but one run at a time, and keeps the state of the last run."""
 
     def __init__(
         self,
@@ -46,23 +46,25 @@ class StreamActionRunner(Generic[Input_contra, Chunk]):
 
     @property
     def status(self) -> Status:
-        """``"idle"`` before the first run, ``"streaming"`` within one; then ``"done"``, also where the run was stopped,
-        or ``"error"``."""
+        """``"idle"`` before the first run and ``"streaming"`` during a run.
+
+        After a run, it is ``"error"`` if the run failed, else ``"done"``, also if the run was stopped.
+        """
         return self._status
 
     @property
     def chunks(self) -> Sequence[Chunk]:
-        """The chunks of the last run so far."""
+        """The chunks received in the last run, so far."""
         return self._chunks
 
     @property
     def data(self) -> Chunk | None:
-        """The latest of the chunks, or None."""
+        """The latest chunk, or None."""
         return self._data
 
     @property
     def error(self) -> ActionError | None:
-        """What the last run failed with, or None."""
+        """The error of the last run, or None."""
         return self._error
 
     @overload
@@ -72,39 +74,40 @@ class StreamActionRunner(Generic[Input_contra, Chunk]):
     async def execute(self, input: Input_contra) -> None: ...
 
     async def execute(self, input: Input_contra | None = None) -> None:
-        """Call the action with *input*, and return when the run is over, however it ended: see ``status``.
+        """Call the action with *input*, and return when the run has ended. ``status`` shows how it ended.
 
-        A run in flight is aborted, and its ``execute`` returns. If this is cancelled, the run is stopped.
+        A run that is still in progress is aborted, and its ``execute`` returns. If this call is cancelled, its run is
+        stopped.
 
         Raises:
-            RuntimeError: An ``on_chunk`` awaits it, and so would be aborted with the run that it is part of.
+            RuntimeError: ``on_chunk`` of the current run awaits this. It would abort the run that it belongs to.
         """
         task = trio.lowlevel.current_task()
         if task in self._receiving:
-            raise RuntimeError("on_chunk cannot await another run: start it in a nursery, or from on_done")
+            raise RuntimeError("on_chunk cannot await another run: start the run in a nursery, or from on_done")
         if self._run is not None:
             self._run.cancel()
         run = self._run = trio.CancelScope()
         self._chunks, self._data, self._error, self._status = [], None, None, "streaming"
         try:
             error = await self._outcome(run, input)
-        except BaseException:  # cancelled, that is
+        except BaseException:  # this call was cancelled
             if self._run is run:
                 self.stop()
             raise
         if self._run is not run:
-            return  # stopped, or aborted: another run has the say
+            return  # stopped, or aborted by another run, which now owns the state
         self._run = None
         self._error, self._status = error, "done" if error is None else "error"
         if error is None:
-            await self._tell(self._on_done, self._chunks)
+            await self._call(self._on_done, self._chunks)
         else:
-            await self._tell(self._on_error, error)
+            await self._call(self._on_error, error)
 
     def stop(self) -> None:
-        """End the run at once: no chunk is delivered any more, ``on_done`` is not called, the handler is cancelled.
+        """Stop the run at once: no more chunks are delivered, ``on_done`` is not called, the handler is cancelled.
 
-        The status is ``"done"`` by then. Where nothing runs, nothing happens.
+        The status becomes ``"done"``. If there is no run, do nothing.
         """
         if self._run is not None:
             self._run.cancel()
@@ -112,7 +115,7 @@ class StreamActionRunner(Generic[Input_contra, Chunk]):
             self._status = "done"
 
     async def _outcome(self, run: trio.CancelScope, input: object) -> ActionError | None:
-        """Receive the whole stream, and give what it failed with."""
+        """Receive the whole stream. Return its error, or None."""
         task = trio.lowlevel.current_task()
         self._receiving.add(task)
         try:
@@ -121,11 +124,11 @@ class StreamActionRunner(Generic[Input_contra, Chunk]):
         except ActionError as error:
             return error
         except Exception as failure:
-            # Out of a function that gives headers, or hooks of the HTTP client: whoever wrote them wants to know.
-            client_log.exception("The run failed for a reason of its own program")
-            told = invalid_input("The request could not be made")
-            told.__cause__ = failure
-            return told
+            # The `headers` function or an event hook of the HTTP client raised it: log it for their author.
+            client_log.exception("Building the request failed: the headers function or an HTTP client hook raised")
+            invalid = invalid_input("The request could not be built")
+            invalid.__cause__ = failure
+            return invalid
         finally:
             self._receiving.discard(task)
         return None
@@ -133,15 +136,15 @@ class StreamActionRunner(Generic[Input_contra, Chunk]):
     async def _receive(self, run: trio.CancelScope, input: object) -> None:
         async with open_prepared(self._action, input) as stream:
             async for chunk in stream:
-                # Bytes that were on their way into this task when it was stopped arrive all the same.
+                # Bytes that were already received when the run was stopped still arrive here: drop them.
                 if self._run is not run:
                     return
                 self._chunks.append(chunk)
                 self._data = chunk
                 if self._on_chunk is not None:
-                    await self._tell(self._on_chunk, chunk)
+                    await self._call(self._on_chunk, chunk)
 
-    async def _tell(self, callback: Callable[[Any], object] | None, value: object) -> None:
+    async def _call(self, callback: Callable[[Any], object] | None, value: object) -> None:
         if callback is None:
             return
         try:
@@ -149,7 +152,7 @@ class StreamActionRunner(Generic[Input_contra, Chunk]):
             if inspect.isawaitable(result):
                 await result
         except Exception:
-            client_log.exception("%r failed", callback)
+            client_log.exception("The callback %r failed", callback)
 
 
 @overload
@@ -195,19 +198,19 @@ def use_stream_action(
     on_error: Callable[[ActionError], object] | None = None,
     **options: Any,
 ) -> StreamActionRunner[Any, Any]:
-    """Make what runs an action and holds what comes of it; nothing is sent before its ``execute``.
+    """Return a runner for an action. It sends nothing before its ``execute`` is called.
 
-    The three functions may be async; they are awaited one after the other, and by an ``on_chunk`` the stream waits.
-    One that raises is logged, and the run goes on.
+    The three callbacks may be async. They run one after the other; while ``on_chunk`` runs, no further chunk is read.
+    An exception of a callback is logged, and the run continues.
 
     Args:
-        action: A URL, in which ``{name}`` stands for that member of the input, or a ``StreamActionReference``.
-        on_chunk: Called with every chunk. It is part of the run: stopping that cancels it where it waits.
-        on_done: Called with all chunks when the stream is done, but not when it was stopped.
-        on_error: Called with what the stream failed with.
-        options: Those of ``open_stream_action``.
+        action: A ``StreamActionReference``, or a URL. A ``{name}`` in the URL is filled from that member of the input.
+        on_chunk: Is called with every chunk. It belongs to the run: ``stop`` cancels it.
+        on_done: Is called with the list of all chunks when the stream is done, but not when the run was stopped.
+        on_error: Is called with the error of a stream that failed.
+        options: The options of ``open_stream_action``.
 
     Raises:
-        TypeError: The chunk is of a type that cannot be made of JSON.
+        TypeError: *action* is neither a URL nor a reference, or its chunk type cannot be structured from JSON.
     """
     return StreamActionRunner(prepared(action, **options), on_chunk, on_done, on_error)

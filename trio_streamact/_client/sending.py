@@ -1,4 +1,4 @@
-"""An input to the request that carries it."""
+"""Convert an input to the URL and the body of the request."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import attrs
 from .._protocol.json import encode_json
 from .errors import invalid_input
 
-_VARIABLE = re.compile(r"\{(\w+)\}")  # as OpenAPI writes it
-_UNRESERVED = "!*'()"  # with what `quote` leaves anyway, what JavaScript's encodeURIComponent does
+_VARIABLE = re.compile(r"\{(\w+)\}")  # in the notation of OpenAPI
+_UNRESERVED = "!*'()"  # besides the characters that `quote` never escapes; together, as in encodeURIComponent
 _QUERY_METHODS = frozenset({"GET", "HEAD"})
 
 
 @final
 @attrs.frozen
-class Outgoing:
-    """Where an input goes, and as what."""
+class RequestData:
+    """The parts of a request that depend on the input."""
 
     url: str
     query: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
 
 
-def outgoing(url: str, method: str, input: object) -> Outgoing:
-    """Fill the variables of *url* from *input*, and make of the rest a query or a body of JSON, as *method* has it.
+def request_data(url: str, method: str, input: object) -> RequestData:
+    """Fill the variables of *url* from *input*. Put the rest into the query for GET and HEAD, else into a JSON body.
 
-    None is an input that was left out.
+    None means no input.
 
     Raises:
-        ActionError: ``INVALID_INPUT``: it cannot be encoded, or lacks what the path needs.
+        ActionError: ``INVALID_INPUT``: the input is not JSON serializable, or has no value for a variable of *url*.
     """
     try:
         text = b"{}" if input is None else encode_json(input)
@@ -41,28 +41,28 @@ def outgoing(url: str, method: str, input: object) -> Outgoing:
         raise invalid_input() from error
     variables = _VARIABLE.findall(url)
     if not variables and method not in _QUERY_METHODS:
-        return Outgoing(url, body=text)
+        return RequestData(url, body=text)
     members = json.loads(text)
     if not isinstance(members, dict):
-        raise invalid_input("An input that goes into the address must be an object")
+        raise invalid_input("The input must be an object, because the URL contains its members")
     filled = _VARIABLE.sub(lambda found: _path_segment(found[1], members), url)
     rest = {name: value for name, value in members.items() if name not in variables}
     if method in _QUERY_METHODS:
-        return Outgoing(filled, query=tuple((name, _as_text(value)) for name, value in rest.items()))
-    return Outgoing(filled, body=encode_json(rest))
+        return RequestData(filled, query=tuple((name, _as_text(value)) for name, value in rest.items()))
+    return RequestData(filled, body=encode_json(rest))
 
 
 def _path_segment(name: str, members: dict[str, Any]) -> str:
     text = _as_text(members.get(name))
-    if text in ("", ".", ".."):  # encoded or not, they lead to another path
-        raise invalid_input(f"The input has no {name} that can stand in the address")
+    if text in ("", ".", ".."):  # such a segment changes the path, also if it is escaped
+        raise invalid_input(f"The input has no valid value for the URL variable {name}")
     return quote(text, safe=_UNRESERVED)
 
 
 def _as_text(value: Any) -> str:
-    """Say *value* in an address as the model's client does: text as it is, null as nothing, the rest as JSON."""
+    """Return *value* as text for a URL, as nuxt-actions' client does: a string unchanged, null as "", else as JSON."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else encode_json(value).decode()
-    # Half of a pair of surrogates, which JSON can say and UTF-8 cannot, becomes U+FFFD.
+    # A lone surrogate, which JSON can express and UTF-8 cannot, becomes U+FFFD.
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""An open stream, iterated: whatever it fails with is raised, and leaving it ends it."""
+"""Iterate an open stream. Its error is raised, and leaving its block closes it."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ Chunk_co = TypeVar("Chunk_co", covariant=True)
 
 @final
 class ChunkStream(Generic[Chunk_co]):
-    """The chunks of an open stream, to be iterated.
+    """The chunks of an open stream; an async iterator.
 
-    Nothing is read before it is asked for, so a slow reader slows the action down; but whoever reads another stream of
-    the same connection of HTTP/2 reads for all of them, and up to 16 MiB wait there. A wait for a chunk that is
-    cancelled ends the stream, as leaving its block does.
+    Data is read only when a chunk is requested, so a slow client slows the handler down. One exception: streams that
+    share an HTTP/2 connection are read together, and up to 16 MiB of unread data wait in the client. If a wait for a
+    chunk is cancelled, the stream is closed, as at the end of its block.
     """
 
     def __init__(self, body: Body, reader: ChunkReader[Chunk_co]) -> None:
@@ -34,20 +34,20 @@ class ChunkStream(Generic[Chunk_co]):
         self._reader = reader
         self._chunks: Iterator[Chunk_co] = iter(())
         self._failure: Exception | None = None
-        self._is_left = False
+        self._is_closed = False
 
     def __aiter__(self) -> AsyncIterator[Chunk_co]:
-        """Give the stream itself: it is read once."""
+        """Return the stream itself: it can be iterated once."""
         return self
 
     async def __anext__(self) -> Chunk_co:
-        """Wait for the next chunk.
+        """Wait for the next chunk and return it.
 
         Raises:
             StopAsyncIteration: The stream is done.
-            ActionError: The stream has failed, as often as it is asked.
-            trio.BusyResourceError: Another task waits for the next chunk.
-            trio.ClosedResourceError: The block was left, or an earlier wait was cancelled.
+            ActionError: The stream failed. Every later call raises it again.
+            trio.BusyResourceError: Another task is waiting for the next chunk.
+            trio.ClosedResourceError: The block has ended, or an earlier wait was cancelled.
         """
         for chunk in self._chunks:
             return chunk
@@ -68,30 +68,30 @@ class ChunkStream(Generic[Chunk_co]):
         raise StopAsyncIteration
 
     async def _more(self) -> Iterator[Chunk_co]:
-        self._failure = trio.BusyResourceError("another task waits for the next chunk")
+        self._failure = trio.BusyResourceError("another task is waiting for the next chunk")
         try:
             part = await self._body.next_part()
         except ActionError as error:
-            if self._is_left:
-                raise _left() from error
+            if self._is_closed:
+                raise _closed() from error
             self._failure = error
             raise
         except BaseException:
-            self._failure = trio.ClosedResourceError("a wait for a chunk was cancelled, which ended the stream")
+            self._failure = trio.ClosedResourceError("the stream was closed, because a wait for a chunk was cancelled")
             raise
         self._failure = None
         self._chunks = self._reader.feed(part)
         return self._chunks
 
     def _close(self) -> None:
-        self._is_left = True
+        self._is_closed = True
         self._chunks = iter(())
         if self._reader.ending is None and self._failure is None:
-            self._failure = _left()
+            self._failure = _closed()
 
 
-def _left() -> trio.ClosedResourceError:
-    return trio.ClosedResourceError("the block of the stream was left")
+def _closed() -> trio.ClosedResourceError:
+    return trio.ClosedResourceError("the stream is closed: its async with block has ended")
 
 
 @overload
@@ -121,41 +121,44 @@ def open_stream_action(
 def open_stream_action(
     action: str | StreamActionReference[Any, Any], input: object = None, **options: Any
 ) -> AbstractAsyncContextManager[ChunkStream[Any]]:
-    """Call an action, for as long as the ``async with`` block lasts; its value gives the chunks, to be iterated.
+    """Call an action. The ``async with`` block returns the stream, and its end closes it.
 
         async with open_stream_action("http://127.0.0.1:8000/api/_actions/ai-chat", Prompt("hi"), chunk=Token) as words:
             async for word in words:
                 print(word.text)
 
-    The block begins when the head of the response has come. Leaving it, in whatever way, cancels the action's handler.
+    The block starts when the head of the response has arrived. If the block ends before the stream, the handler of the
+    action is cancelled.
 
     Args:
-        action: A URL, in which ``{name}`` stands for that member of the input, or a ``StreamActionReference``.
-        input: What the action takes; whatever a handler could send. None is an input left out: for type checkers a
-            reference needs one, unless its type of input holds ``None`` or is ``Any``.
-        http: Your own client, with its base URL, authentication, proxies and HTTP/2. Left out, there is one for this
-            call. httpx2's ``ASGITransport`` gives a response only when it is complete.
-        method: The HTTP method; a reference has its own.
-        headers: Headers of the request, or a function that gives them, which may be async.
-        follow_redirects: Whether redirects are followed, whatever *http* does elsewhere. Their target, which may be of
-            any origin, is sent the headers and the input. With 301, 302 and 303 a POST becomes a GET without the input.
-        timeout: Seconds within which the first byte of the stream must have come, or None for ever.
-        watchdog_s: Seconds for which an open stream may be silent, without so much as a heartbeat, or None for ever.
-        max_event_bytes: The largest event that is read; by default twice the largest chunk that is sent by default.
-        chunk: What chunks are to be: whatever can be an input of an action. A reference has its own.
+        action: A ``StreamActionReference``, or a URL. A ``{name}`` in the URL is filled from that member of the input.
+        input: The input: any value that a handler could send as a chunk. None means no input. For type checkers, the
+            input of a reference is required, unless its type contains ``None`` or is ``Any``.
+        http: An HTTP client with its own base URL, authentication, proxies and HTTP/2. By default, a client is
+            created for this call. httpx2's ``ASGITransport`` does not stream: it returns complete responses.
+        method: The HTTP method. A reference contains its own.
+        headers: The headers of the request, or a function, which may be async, that returns them.
+        follow_redirects: If True, redirects are followed, whatever the setting of *http*. The headers and the input
+            are sent to the target, which may have any origin. With 301, 302 and 303, a POST becomes a GET without the
+            input.
+        timeout: The time within which the first byte of the stream must arrive, in seconds. None means no limit.
+        watchdog_s: The longest time without any data, not even a heartbeat, in seconds. None means no limit.
+        max_event_bytes: The largest event, in bytes. The default is twice the server's default limit for a chunk.
+        chunk: The type of the chunks: any type that an input can have. A reference contains its own.
 
     Raises:
-        TypeError: The chunk is of a type that cannot be made of JSON.
-        ActionError: The action failed, and says how; or, on entering the block ``INVALID_INPUT``, ``NETWORK_ERROR``,
-            ``REDIRECTED``, ``HTTP_ERROR``, ``NOT_A_STREAM`` and ``TIMEOUT_ERROR``; and in iterating
-            ``STREAM_INCOMPLETE``, ``MALFORMED_EVENT``, ``EVENT_TOO_LARGE``, ``TIMEOUT_ERROR`` and ``STREAM_SILENT``.
+        TypeError: *action* is neither a URL nor a reference, or its chunk type cannot be structured from JSON.
+        ActionError: The action failed; the error carries its code and message. The client itself raises, at the start
+            of the block, ``INVALID_INPUT``, ``NETWORK_ERROR``, ``REDIRECTED``, ``HTTP_ERROR``, ``NOT_A_STREAM`` and
+            ``TIMEOUT_ERROR``; and during iteration, ``STREAM_INCOMPLETE``, ``MALFORMED_EVENT``, ``EVENT_TOO_LARGE``,
+            ``TIMEOUT_ERROR`` and ``STREAM_SILENT``.
     """
     return open_prepared(prepared(action, **options), input)
 
 
 @asynccontextmanager
 async def open_prepared(action: Prepared[Chunk], input: object) -> AsyncIterator[ChunkStream[Chunk]]:
-    """Call an action that was made ready; see ``open_stream_action``."""
+    """Call a prepared action; see ``open_stream_action``."""
     async with open_body(action.call, input) as body:
         stream = ChunkStream(body, action.reader())
         try:

@@ -76,14 +76,14 @@ export class EventDecoder {
 }
 
 const FAILURES = {
-  TIMEOUT_ERROR: [408, "The server did not answer in time"],
+  TIMEOUT_ERROR: [408, "The server did not respond in time"],
   REDIRECTED: [502, "The response is a redirect, which is not followed"],
-  NOT_A_STREAM: [502, "The response is no event stream"],
-  STREAM_INCOMPLETE: [502, "The stream broke off before its end"],
-  MALFORMED_EVENT: [502, "The stream holds something that cannot be read"],
-  EVENT_TOO_LARGE: [502, "The stream holds an event that is too large"],
+  NOT_A_STREAM: [502, "The response is not an event stream"],
+  STREAM_INCOMPLETE: [502, "The stream ended before it was complete"],
+  MALFORMED_EVENT: [502, "The stream contains an invalid event"],
+  EVENT_TOO_LARGE: [502, "The stream contains an event that is too large"],
   NETWORK_ERROR: [503, "The server cannot be reached"],
-  STREAM_SILENT: [504, "The stream has fallen silent"],
+  STREAM_SILENT: [504, "No data received within the watchdog timeout"],
 };
 
 const failure = (code, [statusCode, message] = FAILURES[code]) => ({ code, message, statusCode });
