@@ -1,4 +1,4 @@
-"""What a stream can fail with."""
+"""The errors of a stream: those that are sent to its client, and those that its handler meets."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ __all__ = [
 ]
 
 FieldErrors = Mapping[str, Iterable[str]]
-"""Messages by the dotted path of the input field that they are about."""
+"""Messages by the dotted path of the input field."""
 
 RETRY_AFTER_S = 5
-"""When a client that found no room may come back, in seconds."""
+"""The time after which a client may retry if too many streams were open, in seconds."""
 
 ROOT_FIELD = "_root"
-"""The key of a message that belongs to the input as a whole (the model's name for it)."""
+"""The key of messages about the whole input, as in nuxt-actions."""
 
 
 class ActionError(Exception):
-    """An error that its author means the client to read, word for word.
+    """An error that is sent to the client unchanged.
 
-    Raise it in middleware or in a handler; the client gets it as the stream's last frame.
+    Raise it in a guard, a middleware or a handler. It is sent as the last frame of the stream.
 
     Args:
-        code: What went wrong, for programs: ``"UNAUTHORIZED"``.
-        message: The same for people.
-        status_code: The HTTP status that says it best. It travels inside the error frame; the response is a 200.
-        field_errors: Messages by the dotted path of the input field they are about; ``"_root"`` is the whole input.
-        retry_after_s: Seconds after which it may be worth to try again; the client reads ``retryAfter``.
+        code: The error, for programs: ``"UNAUTHORIZED"``.
+        message: The error, for people.
+        status_code: The HTTP status that describes the error. It is a member of the error frame; the response itself
+            has the status 200.
+        field_errors: Messages by the dotted path of the input field; ``"_root"`` is the whole input.
+        retry_after_s: The time after which the client may retry, in seconds. It is sent as ``retryAfter``.
 
     Raises:
-        TypeError: An argument is of a type that the model's client would not take for an error.
+        TypeError: An argument has a type that clients do not accept in an error frame.
     """
 
     def __init__(
@@ -56,27 +57,27 @@ class ActionError(Exception):
         retry_after_s: float | None = None,
     ) -> None:
         if not (isinstance(code, str) and isinstance(message, str)):
-            raise TypeError("code and message of an ActionError are strings")
+            raise TypeError(f"code and message of an ActionError must be strings, not {code!r} and {message!r}")
         if not isinstance(status_code, int) or isinstance(status_code, bool):
-            raise TypeError("status_code of an ActionError is an integer")
+            raise TypeError(f"status_code of an ActionError must be an integer, not {status_code!r}")
         self.code = code
         self.message = message
         self.status_code = status_code
         self.field_errors: dict[str, list[str]] = _copy_of(field_errors)
         self.retry_after_s = retry_after_s
-        # Our copy: what was given may be an iterator, which is used up by now and which pickle would refuse.
+        # Pass our copy: the argument may contain iterators, which are now exhausted and which pickle rejects.
         super().__init__(code, message, status_code, self.field_errors)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Let ``copy`` and ``pickle`` make it anew out of its fields, whatever the ``__init__`` of its class takes."""
-        # An exception's own way calls the class with `args`, which are not what InvalidInput is called with.
+        """Let ``copy`` and ``pickle`` create a copy from the fields, without calling ``__init__``."""
+        # BaseException.__reduce__ calls the class with `args`, but InvalidInput has other parameters.
         return copyreg.__newobj__, (type(self), *self.args), vars(self)  # type: ignore[attr-defined]  # not in typeshed
 
     def __str__(self) -> str:
         return f"{self.code}: {self.message}"
 
     def as_json(self) -> dict[str, Any]:
-        """The error as it stands in an error frame, in the member names of the model."""
+        """Return the members of the error frame. Their names are those of nuxt-actions."""
         members: dict[str, Any] = {"code": self.code, "message": self.message, "statusCode": self.status_code}
         if self.field_errors:
             members["fieldErrors"] = self.field_errors
@@ -86,8 +87,8 @@ class ActionError(Exception):
 
 
 @final
-class InvalidInput(ActionError):  # noqa: N818 - reads as what it says: `raise InvalidInput(...)`
-    """The input is not what the action takes; the client reads ``VALIDATION_ERROR``, 422.
+class InvalidInput(ActionError):  # noqa: N818 - `raise InvalidInput(...)` is clear without "Error"
+    """The input is not valid. The client receives ``VALIDATION_ERROR``, 422.
 
     Args:
         field_errors: Messages by dotted path (``"user.email"``, ``"items.0"``), or one message about the whole input.
@@ -101,23 +102,31 @@ class InvalidInput(ActionError):  # noqa: N818 - reads as what it says: `raise I
 
 @final
 class RejectedError(ActionError):
-    """The stream is not opened, whatever the input; the report calls that ``rejected``."""
+    """The stream does not open, and the reason is not the input. The outcome in its report is ``rejected``."""
 
 
 @final
 @attrs.frozen
 class OversizedChunkError(ValueError):
-    """A chunk, once encoded, is larger than we agreed to hold in memory."""
+    """An encoded chunk is larger than ``Limits.chunk_bytes``.
+
+    Attributes:
+        size_bytes: The size of the encoded chunk.
+        limit_bytes: The limit.
+    """
 
     size_bytes: int
     limit_bytes: int
 
     def __str__(self) -> str:
-        return f"chunk of {self.size_bytes} bytes; the limit is {self.limit_bytes}"
+        return f"chunk of {self.size_bytes} bytes exceeds the limit of {self.limit_bytes} bytes"
 
 
 class ErrorFields(TypedDict):
-    """What ``handle_server_error`` may return in place of an ``ActionError``; the status is 500 if it is left out."""
+    """The fields of an error, which ``handle_server_error`` may return instead of an ``ActionError``.
+
+    The default of ``status_code`` is 500.
+    """
 
     code: str
     message: str
@@ -125,50 +134,50 @@ class ErrorFields(TypedDict):
 
 
 ServerErrorHandler = Callable[[Exception], ActionError | ErrorFields | None]
-"""Converts an exception that is not meant for the client to what the client receives; it may raise an ``ActionError``.
+"""Converts an unexpected exception to the error that is sent to the client. It may also raise an ``ActionError``.
 
-None, or another exception, is the generic message."""
+If it returns None or raises another exception, a generic message is sent."""
 
 
 def parse_error(message: str) -> ActionError:
-    """The request could not be read at all."""
+    """Return the error for a request that cannot be parsed."""
     return ActionError("PARSE_ERROR", message, 400)
 
 
 def internal_error() -> ActionError:
-    """Something failed before the stream opened; says nothing of what."""
+    """Return the generic error for a failure before the stream opens."""
     return ActionError("INTERNAL_ERROR", "An unexpected error occurred", 500)
 
 
 def stream_error() -> ActionError:
-    """The handler failed; says nothing of how."""
+    """Return the generic error for a handler that failed."""
     return ActionError("STREAM_ERROR", "Stream handler error", 500)
 
 
 def timeout_error() -> ActionError:
-    """The action's lifetime is over."""
+    """Return the error for a handler that exceeded ``Limits.lifetime_s``."""
     return ActionError("TIMEOUT_ERROR", "The stream exceeded its time limit", 408)
 
 
 def shutdown_error() -> ActionError:
-    """The server is stopping; the client may come back."""
+    """Return the error for a stream that a shutdown ends. The client may reconnect."""
     return ActionError("SERVER_SHUTDOWN", "The server is shutting down", 503)
 
 
 def http_version_error() -> RejectedError:
-    """The client speaks a version of HTTP over which streams cannot be kept in hand."""
+    """Return the error for a client that uses HTTP/3: there, hypercorn does not report a client that has left."""
     message = "Streams are not served over HTTP/3; use HTTP/2 or HTTP/1.1"
     return RejectedError("HTTP_VERSION_NOT_SUPPORTED", message, 505)
 
 
 def too_many_streams() -> RejectedError:
-    """There is no room; there may be soon."""
+    """Return the error for a stream above ``Limits.streams`` or ``Limits.streams_per_client``. The client may retry."""
     return RejectedError("TOO_MANY_STREAMS", "Too many streams are open", 503, retry_after_s=RETRY_AFTER_S)
 
 
 def _copy_of(field_errors: FieldErrors | None) -> dict[str, list[str]]:
     copy: dict[str, list[str]] = {}
     for path, messages in (field_errors or {}).items():
-        # A bare string is an iterable of characters, which nobody ever means.
+        # A string is an iterable of characters, but here it is one message.
         copy[str(path)] = [messages] if isinstance(messages, str) else [str(message) for message in messages]
     return copy

@@ -1,7 +1,7 @@
-"""The Quart extension: registers actions, holds an app's defaults, and puts in place what long streams need.
+"""The Quart extension: registers actions, holds the defaults of an app, and prepares hypercorn for long streams.
 
-Next to ``StreamActions`` stand the names that the annotations of a program may need: what handlers, guards, middleware,
-options and receivers of signals are.
+Besides ``StreamActions``, this module contains the types that annotations of a program may need: of handlers, guards,
+middleware, options and receivers of signals.
 """
 
 from __future__ import annotations
@@ -50,16 +50,16 @@ __all__ = [
 ]
 
 EXTENSION = "trio_streamact"
-"""The key of ``app.extensions`` below which the first extension of an app is."""
+"""The key of the first ``StreamActions`` of an app in ``app.extensions``."""
 
 ALL = f"{EXTENSION}.all"
-"""The key of ``app.extensions`` below which all extensions of an app are, in the order in which they came."""
+"""The key of the list of all ``StreamActions`` of an app in ``app.extensions``, in the order of ``init_app``."""
 
 P = ParamSpec("P")
 
 
 class Registration(Protocol):
-    """A decorator that registers a handler, a view of ``define_stream_action``, or what decorators have made of one."""
+    """A decorator that registers a handler or a view of ``define_stream_action``; either may be decorated."""
 
     @overload
     def __call__(self, given: StreamActionView[P], /) -> StreamActionView[P]: ...
@@ -73,24 +73,26 @@ class Registration(Protocol):
 
 @final
 class StreamActions:
-    """Streaming server actions for one app, or for several.
+    """Registers streaming server actions, and serves them from one or more apps.
 
     Args:
-        app: The app, or None to call ``init_app`` later: actions can be registered before there is an app.
-        url_prefix: Where the actions' paths begin.
-        limits: What a stream may use, unless its action says otherwise.
-        dialect: How streams end, unless their action says otherwise.
-        handle_server_error: Makes of an unexpected exception what clients may read, unless the action says otherwise.
-        client_key: Tells clients apart for ``Limits.streams_per_client``: a function of the request and the
-            context that middleware made; the remote address where it is left out.
-        allow_origins: Other sites whose pages may start actions with POST and the like, as browsers write them
-            (``"https://example.com"``), or ``"*"`` for any. What such a page may read is up to CORS.
-        sigterm: Whether a SIGTERM or SIGHUP to a worker is to be a graceful shutdown, unless somebody listens for it
-            already.
+        app: The app, or None to call ``init_app`` later. Actions can be registered before that.
+        url_prefix: The prefix of the paths of all actions.
+        limits: The limits of all actions without limits of their own.
+        dialect: The dialect of all actions without one of their own: ``"marked"`` or ``"named"``.
+        handle_server_error: The function that converts an unexpected exception to the error for the client, for all
+            actions without one of their own. See ``define_stream_action``.
+        client_key: The function that returns a key for a client, from the request and the ``ctx`` of guards and
+            middleware. ``Limits.streams_per_client`` counts by it. The default is the remote address.
+        allow_origins: The origins of other sites whose pages may call actions with POST, PUT, PATCH and DELETE, in
+            the form of the ``Origin`` header (``"https://example.com"``), or ``"*"`` for all. This does not set CORS
+            headers: without them such a page can call an action, but cannot read the stream.
+        sigterm: If True, a SIGTERM or SIGHUP to a worker starts a graceful shutdown, unless the program already
+            handles that signal.
 
     Raises:
-        TypeError: The app is no ``QuartTrio``, or an option none that can work.
-        ValueError: There is no such dialect or origin, or the prefix does not begin with a slash.
+        TypeError: *app* is not a ``QuartTrio``, or an option has the wrong type.
+        ValueError: The dialect or an origin is not valid, or the prefix does not begin with a slash.
     """
 
     def __init__(
@@ -123,9 +125,13 @@ class StreamActions:
             self.init_app(app)
 
     def init_app(self, app: QuartTrio) -> None:
-        """Serve the actions, those that are registered already and those that will be, from *app*."""
+        """Serve all actions from *app*, also those that are registered later.
+
+        Raises:
+            TypeError: *app* is not a ``QuartTrio``.
+        """
         if not isinstance(app, QuartTrio):
-            raise TypeError(f"streams need a QuartTrio app, not {type(app).__qualname__}")
+            raise TypeError(f"app must be a QuartTrio, not {type(app).__qualname__}")
         if EXTENSION not in app.extensions:
             app.extensions[EXTENSION] = self
             app.extensions[SETTINGS] = AppActions(self._settings)
@@ -135,9 +141,9 @@ class StreamActions:
             app.cli.add_command(commands(lambda: routes_of(app), app.name))
         if app in self._apps:
             return
-        beside = [actions for actions in all_of(app) if actions._url_prefix == self._url_prefix]
+        same_prefix = [actions for actions in all_of(app) if actions._url_prefix == self._url_prefix]
         app.extensions[ALL].append(self)
-        if not beside:
+        if not same_prefix:
             self._serve_client(app)
         self._apps.append(app)
         for route, view in zip(self._routes, self._views, strict=True):
@@ -146,29 +152,32 @@ class StreamActions:
     def route(
         self, path: str, /, *, methods: Iterable[str] = ("POST",), **options: Unpack[ActionOptions]
     ) -> Registration:
-        """Decorate a handler, or a view of ``define_stream_action``, to serve it at *path* behind the prefix.
+        """Return a decorator that serves a handler, or a view of ``define_stream_action``, at the prefix plus *path*.
 
-        A view may be wrapped by any decorator (``login_required``): the wrapper is what runs. What stands above this
-        decorator would not run; it is refused where it uses ``functools.wraps``.
+        A view may be decorated, for example with ``login_required``: the decorated view runs. A decorator above this
+        one would never run; if it uses ``functools.wraps``, it raises ``TypeError``.
 
-        The options are those of ``define_stream_action``; they are a handler's, and a view has had its own.
+        The options are those of ``define_stream_action``, for a handler. A view already has its options.
 
         Raises:
-            TypeError: As ``define_stream_action`` does, or an option was given for a view.
-            ValueError: The path does not begin with a slash, or would hide the browser client, or there is no method,
-                or another action here has the same name.
+            TypeError: *path*, *methods* or an option has the wrong type, or an option was passed for a view. Or
+                ``define_stream_action`` raised it.
+            ValueError: *path* does not begin with a slash, or is reserved for the browser client; *methods* is empty;
+                or another action of this prefix has the same name.
         """
         if not isinstance(path, str):
-            raise TypeError(f"an action needs a path, not {path!r}: write @actions.post('/path')")
+            raise TypeError(f"path must be a string, not {path!r}: write @actions.post('/path')")
         if not path.startswith("/"):
-            raise ValueError(f"the path of an action must begin with a slash, not {path!r}")
+            raise ValueError(f"path must begin with a slash, not {path!r}")
         if path.startswith("/_client/<"):
-            raise ValueError("behind /_client/ the client is served; an action there can have a path without variables")
+            raise ValueError(
+                f"paths below /_client/ are reserved for the browser client and cannot contain variables, not {path!r}"
+            )
         if isinstance(methods, str):
-            raise TypeError(f"methods is a list of methods; write [{methods!r}] for a single one")
+            raise TypeError(f"methods must be a list of methods, not {methods!r}: write [{methods!r}] for a single one")
         on = tuple(method.upper() for method in methods)
         if not on:
-            raise ValueError("an action needs a method")
+            raise ValueError("methods must contain at least one method")
 
         def register(given: Any) -> Any:  # for the types see Registration
             action = action_of(given)
@@ -176,7 +185,9 @@ class StreamActions:
                 given = define_stream_action(**options)(given)
                 action = given.action
             elif options:
-                raise TypeError(f"give {', '.join(options)} to define_stream_action, not with its view")
+                raise TypeError(
+                    f"options of a view must be passed to define_stream_action, not here: {', '.join(options)}"
+                )
             whole = self._url_prefix + path
             view = registered_view(given, action, f"{on[0]} {whole}")
             route = Route(whole, on, action, settings=self._settings, namespace=self._url_prefix)
@@ -210,9 +221,9 @@ class StreamActions:
         return self.route(path, methods=("DELETE",), **options)
 
     def openapi(self) -> dict[str, Any]:
-        """Describe the actions that are registered here by OpenAPI 3.2, in plain JSON values.
+        """Return an OpenAPI 3.2 document of the actions that are registered here, as plain JSON values.
 
-        It holds docstrings and is served nowhere by itself: give it to whom it is for.
+        It contains the docstrings of the handlers. The extension does not serve it; serve it where it may be read.
         """
         routes = list(self._routes)
         for app in self._apps:
@@ -221,13 +232,13 @@ class StreamActions:
         return openapi(describe(routes), "Stream actions")
 
     def _serve_client(self, app: QuartTrio) -> None:
-        endpoint = f"streamact{self._url_prefix}/_client"  # no action's: those have no slashes
+        endpoint = f"streamact{self._url_prefix}/_client"  # unique, since endpoints of actions do not contain slashes
         app.add_url_rule(
             self._url_prefix + PATH, endpoint, client_view(lambda: routes_of(app, prefix=self._url_prefix))
         )
 
     def _add(self, app: QuartTrio, route: Route, view: StreamActionView[...]) -> None:
-        # The same action may stand at several paths, so its name alone is no endpoint.
+        # An action may be registered at several paths, so its name is not unique as an endpoint.
         taken = f"streamact.{view.__name__}"
         endpoint, count = taken, 2
         while endpoint in app.view_functions:
@@ -237,13 +248,15 @@ class StreamActions:
 
 
 def all_of(app: QuartTrio) -> list[StreamActions]:
-    """List the extensions that serve actions from *app*, in the order in which they came."""
+    """Return all ``StreamActions`` of *app*, in the order of ``init_app``."""
     return list(app.extensions.get(ALL, []))
 
 
 def routes_of(app: QuartTrio, prefix: str | None = None) -> list[Route]:
-    """List where the actions of *app* are served: those of its extensions, all or those of one *prefix*, and with the
-    first extension those that were registered without any, on blueprints or by ``app.post``."""
+    """Return the routes of the actions of *app*, of all its ``StreamActions`` or of those with one *prefix*.
+
+    Actions that were registered on blueprints or by ``app.post`` belong to the first ``StreamActions``.
+    """
     routes: list[Route] = []
     for place, actions in enumerate(all_of(app)):
         if prefix is None or actions._url_prefix == prefix:

@@ -1,4 +1,4 @@
-"""How much a stream may hold, and for how long."""
+"""The limits of a stream: sizes, numbers and durations."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ __all__ = ["Limits"]
 
 def _positive_int(_: Limits, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{attribute.name} is a whole number, not {value!r}")
+        raise TypeError(f"{attribute.name} must be a whole number, not {value!r}")
     if value <= 0:
         raise ValueError(f"{attribute.name} must be more than 0, not {value}")
 
 
 def _seconds(_: Limits, attribute: attrs.Attribute[Any], value: object) -> None:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{attribute.name} is a number of seconds, not {value!r}")
+        raise TypeError(f"{attribute.name} must be a number of seconds, not {value!r}")
     if math.isnan(value) or value < 0:
-        raise ValueError(f"{attribute.name} must not be less than 0, not {value}")
+        raise ValueError(f"{attribute.name} must be 0 or more, not {value}")
 
 
 def _positive_seconds(limits: Limits, attribute: attrs.Attribute[Any], value: Any) -> None:
@@ -33,35 +33,37 @@ def _positive_seconds(limits: Limits, attribute: attrs.Attribute[Any], value: An
 @final
 @attrs.frozen(kw_only=True)
 class Limits:
-    """What one stream may use; for a whole app, or for one action in its place.
+    """The limits of a stream, for all actions of an app or for one action.
 
-    Seconds are floats, and ``math.inf`` is never; sizes are of encoded bytes.
+    Durations are in seconds, as floats; ``math.inf`` means no limit. Sizes are in bytes, after encoding.
 
     Args:
-        buffer_chunks: Chunks that wait for the client before ``send`` waits too. A handler that does nothing but
-            send lets others run about as often.
-        buffer_bytes: The same in bytes, whichever is reached first, with what is being written. One chunk always fits.
-        write_bytes: Where one write stops taking more of the chunks that wait.
-        chunk_bytes: The largest chunk that ``send`` takes.
-        heartbeat_s: How long a stream is idle before a comment says that it is still there.
-        stall_s: How long a client may take before it has taken 1 KiB of what waits for it, or all if that is less;
-            then its stream is ended. A client takes in steps, which may be large: see docs/deployment.md.
-        drain_s: How long a handler may go on when the server shuts down, before it is cancelled; hypercorn's
+        buffer_chunks: The most chunks that wait for the client. If the buffer is full, ``send`` waits. A handler that
+            only sends also yields to other tasks after about this many chunks.
+        buffer_bytes: The most bytes that wait for the client, including those of the write in progress. The buffer is
+            full when it reaches either limit. An empty buffer accepts any chunk.
+        write_bytes: One write takes chunks from the buffer until it contains this many bytes.
+        chunk_bytes: The largest chunk that ``send`` accepts.
+        heartbeat_s: After this time without a write, a heartbeat is sent: a comment that clients ignore.
+        stall_s: The time within which a client must take 1 KiB of the bytes that wait for it, or all if they are
+            fewer; else its stream ends. Clients take bytes in steps, which may be large: see docs/deployment.md.
+        drain_s: When the server shuts down, handlers may run for this time before they are cancelled. hypercorn's
             ``graceful_timeout`` must be longer.
-        lifetime_s: How long a handler may run, or None for as long as it likes. One that swallows its cancellation
-            and returns is done.
-        streams: Streams open at once in one worker, or None for any number. An action with limits of its own has
-            this number to itself; all others share the app's.
-        streams_per_client: The same for each client, as the app's ``client_key`` tells them apart.
-        input_bytes: The largest body, query or set of form fields that is read as an action's input. Files of a
-            multipart form are bounded by Quart's ``MAX_CONTENT_LENGTH`` instead.
-        input_values: Values in an input, objects and lists included.
-        input_depth: Levels of objects and lists in an input.
-        input_name_chars: The longest name of a member.
+        lifetime_s: The longest time that a handler may run, or None for no limit. Then it is cancelled; if it swallows
+            the cancellation and returns, the outcome is ``done``.
+        streams: The most streams that are open at once in one worker, or None for no limit. An action with limits of
+            its own counts its own streams; all other actions share the count of the app.
+        streams_per_client: The most streams that are open at once for one client in one worker, or None for no limit.
+            The app's ``client_key`` identifies clients.
+        input_bytes: The largest body, query or set of form fields that is read as input. The limit for files of a
+            multipart form is Quart's ``MAX_CONTENT_LENGTH``.
+        input_values: The most values in an input; objects and lists count too.
+        input_depth: The most levels of objects and lists in an input.
+        input_name_chars: The longest name of a member in an input, in characters.
 
     Raises:
-        ValueError: A limit is zero, negative or not a number.
-        TypeError: A limit is no number at all.
+        ValueError: A limit is zero (only ``drain_s`` may be), negative or NaN.
+        TypeError: A limit is not a number.
     """
 
     buffer_chunks: int = attrs.field(default=64, validator=_positive_int)

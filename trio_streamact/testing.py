@@ -1,13 +1,13 @@
-"""A stream in a test, without sockets: live, chunk by chunk, and with a clock that can jump.
+"""Test a stream without sockets: chunk by chunk while the handler runs, and with Trio's autojump clock.
 
     async def test_words(autojump_clock):
         async with open_stream(app, "/api/_actions/ai-chat", json={"prompt": "hi"}) as stream:
             assert await stream.next_chunk() == {"text": "Hello"}
             assert await stream.rest() == [{"text": "you"}]
 
-The app runs for real up to its ASGI messages; hypercorn and the network are left out, so what they do to a stream (and
-how much they buffer) needs a test with sockets. ``autojump_clock`` jumps over threads that are working: in such tests
-use async views only.
+The real app runs, and its ASGI messages are read directly. hypercorn and the network do not take part; to test their
+effects and their buffers, use sockets. ``autojump_clock`` does not wait for threads, so a test that uses it should have
+async views only.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from .errors import ActionError
 __all__ = ["IncompleteStreamError", "StreamClient", "open_stream"]
 
 LEAVE_S = 5.0
-"""How long a handler may take to end once its client has left, in seconds of the test's clock."""
+"""How long a handler may run after its client has left, in seconds of the test's clock."""
 
 
 @final
 class IncompleteStreamError(Exception):
-    """The bytes ended before the stream said how it ended."""
+    """The response ended without an ending, or contained data after it."""
 
 
 @final
 class StreamClient:
-    """One client of one stream. The app gets ahead of what is read by no more than one write.
+    """The client of one stream. The app can be at most one write ahead of what the test has read.
 
     Attributes:
-        status: The HTTP status.
-        headers: The response's headers, their names in lower case.
-        body: All bytes that were read so far.
+        status: The HTTP status of the response.
+        headers: The headers of the response, by name in lower case.
+        body: All bytes of the body that were read so far.
     """
 
     def __init__(self, receive: trio.MemoryReceiveChannel[bytes]) -> None:
@@ -55,14 +55,14 @@ class StreamClient:
         self.headers: dict[str, str] = {}
         self.body: bytes = b""
         self._receive = receive
-        # How large a chunk may be is the app's to say, and in a test the app is not a stranger.
+        # No limit here: the app limits the size of chunks, and in a test the app is trusted.
         self._decoder = EventDecoder(max_event_bytes=sys.maxsize)
         self._events: Iterator[Event] = iter(())
         self._ended: bool = False
         self._error: ActionError | None = None
 
     async def next_bytes(self) -> bytes:
-        """Wait for the next write of the body; ``b""`` is its end."""
+        """Wait for the next write of the body and return it; return ``b""`` at the end of the body."""
         try:
             part = await self._receive.receive()
         except trio.EndOfChannel:
@@ -71,12 +71,12 @@ class StreamClient:
         return part
 
     async def next_chunk(self) -> Any:
-        """Wait for the next chunk.
+        """Wait for the next chunk and return it.
 
         Raises:
             trio.EndOfChannel: The stream is done.
-            ActionError: The stream has failed, and this is what the client is told.
-            IncompleteStreamError: The bytes have ended without either.
+            ActionError: The stream failed. This is the error that the client receives.
+            IncompleteStreamError: The response ended without an ending.
         """
         while not self._ended:
             event = await self._next_event()
@@ -90,11 +90,11 @@ class StreamClient:
         raise trio.EndOfChannel
 
     async def _next_event(self) -> Event:
-        # One by one as they are asked for: where the decoder refuses a part, the events before that come first.
+        # Decode one event at a time: if the decoder raises, the test has already received the events before that.
         while (event := next(self._events, None)) is None:
             part = await self.next_bytes()
             if not part:
-                raise IncompleteStreamError("the bytes ended before the stream said how")
+                raise IncompleteStreamError("the response ended without a done or error frame")
             self._events = self._decoder.feed(part)
         return event
 
@@ -108,15 +108,15 @@ class StreamClient:
             raise StopAsyncIteration from None
 
     async def rest(self) -> list[Any]:
-        """Read all chunks that are still to come, and then the body to its end.
+        """Read the stream to its end, and return the remaining chunks.
 
         Raises:
-            ActionError: As ``next_chunk`` does.
-            IncompleteStreamError: As ``next_chunk`` does, or there were bytes behind the ending.
+            ActionError: The stream failed.
+            IncompleteStreamError: The response ended without an ending, or contained data after it.
         """
         chunks = [chunk async for chunk in self]
         if next(self._events, None) is not None or await self.next_bytes():
-            raise IncompleteStreamError("there is something behind the end of the stream")
+            raise IncompleteStreamError("unexpected data after the end of the stream")
         return chunks
 
 
@@ -131,19 +131,19 @@ async def open_stream(
     json: Any = None,
     data: bytes | None = None,
 ) -> AsyncIterator[StreamClient]:
-    """Open the stream at *path* of *app*; the block begins when its head is there.
+    """Open the stream at *path* of *app*. The block starts when the head of the response has arrived.
 
-    Leaving the block is a disconnect, and waits until the handler is over. What the block raises is raised as it is,
-    and what leaves the app (a ``KeyboardInterrupt``, say) likewise, in no group of a nursery's.
+    At the end of the block, the client disconnects and waits until the handler has finished. An exception of the
+    block, or one that leaves the app, such as ``KeyboardInterrupt``, is raised unchanged, not in an exception group.
 
     Args:
-        app: The app, as it is served. Within ``async with app.test_app():`` its ``before_serving`` functions have run.
+        app: The app. To run its ``before_serving`` functions first, use ``async with app.test_app():``.
         path: The path, with the prefix of the actions.
         method: The HTTP method.
-        headers: Headers of the request.
-        query: Names and values of the query; a list is a repeated name.
-        json: The body, as a value for JSON; left out, there is no body.
-        data: The body, as bytes.
+        headers: The headers of the request.
+        query: The names and values of the query. A list means a repeated name.
+        json: The body, as a value that is encoded as JSON. None means no body.
+        data: The body, as bytes. It replaces *json*.
     """
     if query is not None:
         path = f"{path}?{urlencode(query, doseq=True)}"
@@ -197,7 +197,7 @@ async def open_stream(
                 if late.cancelled_caught:
                     nursery.cancel_scope.cancel()
     except BaseExceptionGroup as group:
-        # The nursery is our own affair: what the block has raised is raised as it is, and so is what left the app.
+        # Unwrap the nursery's group: exceptions of the block and of the app are raised unchanged.
         _, others = group.split(lambda error: error is in_block or isinstance(error, trio.Cancelled))
     is_consequence = isinstance(in_block, trio.Cancelled | IncompleteStreamError)
     if others is not None and (in_block is None or is_consequence or not isinstance(others, Exception)):

@@ -625,7 +625,7 @@ async def test_a_chunk_larger_than_chunk_bytes_is_refused_and_the_stream_goes_on
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     async def handler(stream: Stream[Any]) -> None:
-        with pytest.raises(ValueError, match="chunk of 102 bytes; the limit is 100"):
+        with pytest.raises(ValueError, match="chunk of 102 bytes exceeds the limit of 100 bytes"):
             await stream.send("x" * 100)
         await stream.send("ok")
 

@@ -429,7 +429,7 @@ def test_a_refused_chunk_does_not_spoil_the_next_one() -> None:
 
 def test_a_chunk_may_be_as_large_as_the_limit_and_no_larger() -> None:
     assert encode_chunk("abc", limit_bytes=5) == b'data: "abc"\n\n'
-    with pytest.raises(OversizedChunkError, match="chunk of 6 bytes; the limit is 5") as raised:
+    with pytest.raises(OversizedChunkError, match="chunk of 6 bytes exceeds the limit of 5 bytes") as raised:
         encode_chunk("abcd", limit_bytes=5)
     assert (raised.value.size_bytes, raised.value.limit_bytes) == (6, 5)
     assert isinstance(raised.value, ValueError)

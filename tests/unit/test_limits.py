@@ -60,7 +60,7 @@ def test_seconds_may_be_whole_or_not_and_infinite(name: str, value: float) -> No
 @pytest.mark.parametrize("name", COUNTS)
 @pytest.mark.parametrize("value", [1.0, math.inf, True, "64", [1]])
 def test_counts_and_sizes_are_whole_numbers(name: str, value: Any) -> None:
-    with pytest.raises(TypeError, match=f"{name} is a whole number"):
+    with pytest.raises(TypeError, match=f"{name} must be a whole number"):
         limits_with(name, value)
 
 

@@ -472,7 +472,7 @@ async def returns_rows(stream: Stream[Row]) -> list[Row]:
     [
         (
             lambda: StreamActions().post(cast("Any", secret)),
-            r"needs a path, not <function .*write @actions.post\('/path'\)",
+            r"path must be a string, not <function .*write @actions.post\('/path'\)",
         ),
         (lambda: StreamActions().post("/x")(returns_rows), "annotated to return a value, which is not sent"),
         (lambda: StreamActions(handle_server_error=lambda: None), "must accept one argument, the exception"),  # type: ignore[arg-type, misc]
