@@ -29,34 +29,34 @@ class Token:
 
 @define(eq=False)
 class Journal:
-    """What happened to the handlers of an app, as they saw it."""
+    """Counts the handlers of an app that started, finished and were cancelled, and keeps the reports of streams."""
 
     started: int = 0
-    over: int = 0
+    finished: int = 0
     cancelled: int = 0
     reports: list[StreamReport] = field(factory=list)
     _changed: trio.Event = field(factory=trio.Event)
 
     def __enter__(self) -> Self:
         self.started += 1
-        self._tell()
+        self._notify()
         return self
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        self.over += 1
+        self.finished += 1
         self.cancelled += exc_type is trio.Cancelled
-        self._tell()
+        self._notify()
 
     def receive(self, _: object, report: StreamReport) -> None:
         self.reports.append(report)
-        self._tell()
+        self._notify()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         self._changed.set()
         self._changed = trio.Event()
 
-    async def until(self, **counts: int) -> None:
-        """Wait until so many handlers have *started*, are *over*, or as many *reports* were made."""
+    async def wait_for(self, **counts: int) -> None:
+        """Wait until that many handlers are *started*, *finished* or *cancelled*, or that many *reports* were made."""
         with trio.fail_after(20):
             while any(self._count(name) < count for name, count in counts.items()):
                 await self._changed.wait()

@@ -146,14 +146,14 @@ async def test_a_request_whose_client_leaves_is_logged_once_without_a_status(ver
         if version == "2":
             async with http2(server, opens_windows=False) as client:
                 stream = await client.request(path)
-                await journal.until(started=1)
+                await journal.wait_for(started=1)
                 await client.reset(stream)
-                await journal.until(over=1)
+                await journal.wait_for(finished=1)
         else:
             async with await server.connect() as client1:
                 await client1.request(path)
-                await journal.until(started=1)
-        await journal.until(over=1)
+                await journal.wait_for(started=1)
+        await journal.wait_for(finished=1)
     assert lines == ["-"]
 
 
@@ -264,13 +264,13 @@ async def test_a_request_that_a_shutdown_cuts_is_logged_once(version: str, path:
         if version == "2":
             async with http2(server, opens_windows=False) as client:
                 await client.request(path)
-                await journal.until(started=1)
+                await journal.wait_for(started=1)
                 server.stop()
                 await client.until(lambda: client.is_over)
         else:
             async with await server.connect() as client1:
                 await client1.request(path)
-                await journal.until(started=1)
+                await journal.wait_for(started=1)
                 server.stop()
                 await client1.read_all()
     assert lines == ["-"]

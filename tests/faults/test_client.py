@@ -224,14 +224,14 @@ async def test_streams_that_are_left_leave_no_task_no_socket_and_no_memory() -> 
                         if number % 7 == 0:
                             break
             if number == 20:
-                await journal.until(over=journal.started)
+                await journal.wait_for(finished=journal.started)
                 before, open_files = await tasks_at_rest(), process.num_fds()
                 tracemalloc.start()
             if number in (150, 299):
                 gc.collect()
                 memory.append(tracemalloc.get_traced_memory()[0])
         tracemalloc.stop()
-        await journal.until(over=journal.started)
+        await journal.wait_for(finished=journal.started)
         await tasks_down_to(before)
         assert process.num_fds() <= open_files
     assert memory[1] - memory[0] < 500 * KIB

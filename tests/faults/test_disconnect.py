@@ -41,7 +41,7 @@ async def leaving(
     yield client
     caplog.clear()
     await leave(client)
-    await journal.until(over=1)  # no heartbeat would find it, nor a stall
+    await journal.wait_for(finished=1)  # no heartbeat would find it, nor a stall
     assert journal.cancelled == 1
     assert not [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
     await trio.aclose_forcefully(client.stream)
@@ -55,7 +55,7 @@ async def test_a_client_that_leaves_cancels_the_handler(
     app, journal = make_app()
     async with serving(app) as server, leaving(server, journal, caplog, leave) as client:
         await client.request(PREFIX + path)
-        await journal.until(started=1)
+        await journal.wait_for(started=1)
         await trio.sleep(0.2)  # by now a flood fills every buffer, and its handler waits
 
 
@@ -141,7 +141,7 @@ async def test_handlers_that_fail_while_clients_leave_lose_no_error_and_leave_no
                 for _ in range(10):
                     nursery.start_soon(visit, server, rng.uniform(0, longest_s))
             longest_s *= 1.2 if read_whole < left else 0.8  # how busy the machine is decides who wins
-        await journal.until(over=journal.started, reports=journal.started)
+        await journal.wait_for(finished=journal.started, reports=journal.started)
         await tasks_down_to(before)
     assert read_whole + left == 300
     assert read_whole > 30, "the race has two sides"

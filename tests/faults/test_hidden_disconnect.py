@@ -54,7 +54,7 @@ async def test_hazard_4_a_heartbeat_finds_clients_that_left_behind_stray_bytes_a
     async with serving(app) as server:
         before, descriptors_before = await tasks_at_rest(), descriptors()
         await ten_leave_after_stray_bytes(server, stray, reset)
-        await journal.until(over=10)
+        await journal.wait_for(finished=10)
         await tasks_down_to(before)
         assert descriptors() <= descriptors_before
 
@@ -67,7 +67,7 @@ async def test_hazard_4_without_the_repair_the_connection_s_task_stays(monkeypat
     async with serving(app) as server:
         before = await tasks_at_rest()
         await ten_leave_after_stray_bytes(server, b"\r\n", reset=False)
-        await journal.until(over=10)
+        await journal.wait_for(finished=10)
         with pytest.raises(trio.TooSlowError):
             await tasks_down_to(before + 9, within_s=0.5)
 
@@ -81,7 +81,7 @@ async def test_pipelining_still_works_with_the_repair() -> None:
         response = await client.read_all()
     assert response.count(b"__actions_done") == 10
     assert response.rstrip().endswith(b"plain")
-    assert journal.over == 10
+    assert journal.finished == 10
 
 
 # A peer that vanishes: no FIN, no RST, no acknowledgement. Two hosts and a wire that is cut.
@@ -167,8 +167,8 @@ async def test_a_peer_that_vanishes_is_found(
                 with trio.fail_after(20):
                     assert await process.stdout.receive_some() == b"streaming"
                 await trio.run_process(cut_the_wire)
-                assert journal.over == 0
-                await journal.until(over=1, reports=1)
+                assert journal.finished == 0
+                await journal.wait_for(finished=1, reports=1)
                 assert journal.reports[0].outcome == "stalled"
                 await tasks_down_to(before)
             finally:

@@ -44,11 +44,11 @@ async def flooded_bytes(seconds: float) -> tuple[int, int]:
             gc.collect()
             memory = psutil.Process().memory_info().rss
             await client.request(f"{PREFIX}/flood")
-            await journal.until(started=1)
+            await journal.wait_for(started=1)
             await trio.sleep(seconds)
             grown = psutil.Process().memory_info().rss - memory
-            assert journal.over == 0
-        await journal.until(over=1, reports=1)
+            assert journal.finished == 0
+        await journal.wait_for(finished=1, reports=1)
         await tasks_down_to(before)
     return journal.reports[0].bytes, grown
 
@@ -97,7 +97,7 @@ async def test_siblings_of_a_stream_without_a_window_go_on() -> None:
     async with serving(app) as server, http2(server, opens_windows=False) as client:
         await client.request(f"{PREFIX}/flood")
         await client.open_connection_window(10 * MIB)
-        await journal.until(started=1)
+        await journal.wait_for(started=1)
         await trio.sleep(0.2)
         for _ in range(5):
             sibling = await client.request(f"{PREFIX}/words", body=b'{"prompt":"a b"}')
@@ -112,7 +112,7 @@ async def test_a_slow_reader_slows_the_handler_on_http2() -> None:
             await trio.sleep(0.02)
             await client.open_window(stream_id, 10_000)
         await client.reset(stream_id)
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
     # What was let through, and no more than the buffers between.
     assert journal.reports[0].bytes < 65_535 + 20 * 10_000 + MIB
 
@@ -124,10 +124,10 @@ async def test_a_reset_of_a_stream_cancels_its_handler_alone() -> None:
         second = await client.request(f"{PREFIX}/ticks")
         await client.until(lambda: b"data: 2" in client.bodies[first] and b"data: 2" in client.bodies[second])
         await client.reset(first)
-        await journal.until(over=1)
+        await journal.wait_for(finished=1)
         size = len(client.bodies[second])
         await client.until(lambda: len(client.bodies[second]) > size + 30)
-        assert journal.over == 1
+        assert journal.finished == 1
 
 
 @pytest.mark.parametrize("path", ["/idle", "/ticks", "/flood"])
@@ -138,7 +138,7 @@ async def test_a_client_of_http2_that_leaves_cancels_the_handler(path: str, leav
         before = await tasks_at_rest()
         async with http2(server, opens_windows=path != "/flood") as client:
             stream_id = await client.request(PREFIX + path)
-            await journal.until(started=1)
+            await journal.wait_for(started=1)
             await trio.sleep(0.1)
             if leave == "reset":
                 await client.reset(stream_id)
@@ -146,7 +146,7 @@ async def test_a_client_of_http2_that_leaves_cancels_the_handler(path: str, leav
                 await client.go_away()
             else:
                 await client.stream.aclose()
-            await journal.until(over=1)
+            await journal.wait_for(finished=1)
         assert journal.cancelled == 1
         await tasks_down_to(before)
 
@@ -169,7 +169,7 @@ async def test_a_handler_may_clean_up_for_longer_than_a_heartbeat_after_its_conn
             stream_id = await client.request("/cleans-up")
             await client.until(lambda: b":\n\n" in client.bodies[stream_id])
             await client.go_away()
-            await journal.until(over=1, reports=1)
+            await journal.wait_for(finished=1, reports=1)
 
 
 # An exception that leaves the app

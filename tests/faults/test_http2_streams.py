@@ -177,7 +177,7 @@ async def bench(
 
 async def idle(here: Bench, round_: int) -> None:
     streams = await here.ask(f"{PREFIX}/idle")
-    await here.journal.until(started=1 + AT_ONCE * (round_ + 1))
+    await here.journal.wait_for(started=1 + AT_ONCE * (round_ + 1))
     await here.client.reset(*streams)
 
 
@@ -189,7 +189,7 @@ async def ticking(here: Bench, _: int) -> None:
 
 async def silent_before_the_response(here: Bench, round_: int) -> None:
     streams = await here.ask(f"{PREFIX}/slow-middleware")
-    await here.journal.until(started=1 + AT_ONCE * (round_ + 1))
+    await here.journal.wait_for(started=1 + AT_ONCE * (round_ + 1))
     await here.client.reset(*streams)
 
 
@@ -228,7 +228,7 @@ async def _reset_as_the_gate_opens(here: Bench, path: str) -> None:
 
 async def a_plain_route(here: Bench, round_: int) -> None:
     streams = await here.ask("/plain/waits")
-    await here.journal.until(started=1 + AT_ONCE * (round_ + 1))
+    await here.journal.wait_for(started=1 + AT_ONCE * (round_ + 1))
     await here.client.reset(*streams)
 
 
@@ -276,7 +276,7 @@ async def test_1300_cancelled_streams_on_one_connection_leave_nothing() -> None:
         before = Kept.now()
         for round_ in range(26):
             await idle(here, round_)
-            await here.journal.until(over=AT_ONCE * (round_ + 1))
+            await here.journal.wait_for(finished=AT_ONCE * (round_ + 1))
         await until_kept(before)
 
 
@@ -296,7 +296,7 @@ async def test_without_the_repair_cancelled_streams_stay(monkeypatch: pytest.Mon
     async with bench() as here:
         before = Kept.now()
         await idle(here, 0)
-        await here.journal.until(over=AT_ONCE)
+        await here.journal.wait_for(finished=AT_ONCE)
         await tasks_down_to(before.tasks)
         after = Kept.now()
     assert after.buffers - before.buffers > AT_ONCE / 2
@@ -327,14 +327,14 @@ async def test_streams_that_are_reset_while_their_bytes_are_written_leave_nothin
             await client.start(initial_window=2**31 - 1)
             await client.open_connection_window(2**31 - 1 - 65_535)
             other = await client.request(f"{PREFIX}/idle")
-            await journal.until(started=1)
+            await journal.wait_for(started=1)
             before = Kept.now()
             floods = [client.prepare((":method", "POST"), (":path", f"{PREFIX}/flood"), *TEST) for _ in range(5)]
             await client.flush()  # in one packet, or the server's reader may be stuck before it has read them all
-            await journal.until(started=2)
+            await journal.wait_for(started=2)
             await trio.testing.wait_all_tasks_blocked(cushion=0.2)  # so that all of them are stuck
             await client.reset(*floods)
-            await journal.until(over=1)
+            await journal.wait_for(finished=1)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(client.read)
                 await until_kept(attrs.evolve(before, tasks=before.tasks + 1))
@@ -499,7 +499,7 @@ async def refused_and_reset_while_the_server_stops() -> tuple[bytes, bool]:
         await trio.testing.wait_all_tasks_blocked()
         await client.request(f"{PREFIX}/ticks", resets=True)
         await client.until(lambda: client.is_over)
-        await journal.until(over=1)
+        await journal.wait_for(finished=1)
         assert journal.started == 1
         return client.bodies[ticking], ticking in client.ended
 
@@ -532,9 +532,9 @@ async def test_a_failure_at_one_stream_is_logged_and_ends_no_other(caplog: pytes
     async with bench(logger_class=BrokenLogger) as here:
         before = Kept.now()
         streams = await here.ask(f"{PREFIX}/idle", 5)
-        await here.journal.until(started=1 + 5)
+        await here.journal.wait_for(started=1 + 5)
         await here.client.reset(*streams)
-        await here.journal.until(over=5)
+        await here.journal.wait_for(finished=5)
         await until_kept(before)
     failed = [record for record in caplog.records if "Error in an HTTP/2 stream" in record.getMessage()]
     assert len(failed) == 5

@@ -56,7 +56,7 @@ async def test_hazard_7_a_stream_is_refused_and_no_handler_runs(path: str, certi
         assert await client.until_ended(stream_id) == REFUSED
         headers = client.headers[stream_id]
         assert (headers[b":status"], headers[b"content-type"]) == (b"200", b"text/event-stream; charset=utf-8")
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
     assert [(report.outcome, report.code) for report in journal.reports] == [("rejected", "HTTP_VERSION_NOT_SUPPORTED")]
     assert journal.started == 0
     assert not client.was_reset

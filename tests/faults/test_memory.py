@@ -134,7 +134,7 @@ async def test_an_idle_stream_has_nothing_to_do_but_its_heartbeats(monkeypatch: 
         trio.lowlevel.add_instrument(work)
         await trio.sleep(1)
         trio.lowlevel.remove_instrument(work)
-        assert journal.over == 0
+        assert journal.finished == 0
     assert beats > len(clients)
     assert work.tasks <= beats + len(clients), "more looks than there was to do"
     assert work.steps <= 2 * beats + len(clients)

@@ -130,10 +130,10 @@ async def test_a_client_that_leaves_nginx_cancels_the_handler(
         before = await tasks_at_rest()
         client = await front.connect()
         await setup.request(client, path)
-        await journal.until(started=1)
+        await journal.wait_for(started=1)
         await trio.sleep(0.1)
         await leave(client)
-        await journal.until(over=1, reports=1)
+        await journal.wait_for(finished=1, reports=1)
         assert journal.cancelled == 1
         assert journal.reports[0].outcome == "disconnected"
         await tasks_down_to(before)
@@ -145,7 +145,7 @@ async def test_heartbeats_carry_an_idle_stream_over_the_read_timeout(tmp_path: P
     async with serving(app) as server, setup.before(server, tmp_path) as front, await front.connect() as client:
         await setup.request(client, "/idle")
         await read_until(client, setup, b":\n\n" * 7)  # two seconds of them
-        assert journal.over == 0
+        assert journal.finished == 0
 
 
 async def test_without_heartbeats_nginx_cuts_an_idle_stream(tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ async def test_without_heartbeats_nginx_cuts_an_idle_stream(tmp_path: Path) -> N
     async with serving(app) as server, setup.before(server, tmp_path) as front, await front.connect() as client:
         await setup.request(client, "/idle")
         assert not is_complete(await client.read_all())
-        await journal.until(over=1)
+        await journal.wait_for(finished=1)
 
 
 @every_setup
@@ -175,7 +175,7 @@ async def test_a_client_of_nginx_that_takes_nothing_is_ended(upstream: str, tmp_
     setup = Setup(upstream)
     async with serving(app) as server, setup.before(server, tmp_path) as front, await front.connect() as client:
         await setup.request(client, "/flood")
-        await journal.until(over=1, reports=1)
+        await journal.wait_for(finished=1, reports=1)
         assert journal.reports[0].outcome == "stalled"
         assert journal.reports[0].bytes < 64 * 2**20
 

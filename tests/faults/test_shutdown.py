@@ -174,7 +174,7 @@ async def test_hazard_6_a_programmatic_server_says_goodbye_too_on_both_protocols
         await read_goodbyes(clients)
         for stream in streams:
             assert (await multiplexed.until_ended(stream)).endswith(GOODBYE)
-        await journal.until(over=10, reports=10)
+        await journal.wait_for(finished=10, reports=10)
         assert {report.outcome for report in journal.reports} == {"shutdown"}
 
 

@@ -26,7 +26,7 @@ FLOOD = f"POST {PREFIX}/flood HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\
 
 
 async def ends_as_stalled(journal: Journal) -> None:
-    await journal.until(over=1, reports=1)
+    await journal.wait_for(finished=1, reports=1)
     assert journal.cancelled == 1
     assert journal.reports[0].outcome == "stalled"
 
@@ -74,7 +74,7 @@ async def test_a_stream_of_http2_without_a_window_is_ended_alone() -> None:
         stalled = await client.request(f"{PREFIX}/flood")
         await client.open_connection_window(10_000_000)
         sibling = await client.request(f"{PREFIX}/ticks")
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
         assert journal.reports[0].outcome == "stalled"
         await client.until(lambda: stalled in client.was_reset)
         size = len(client.bodies[sibling])
@@ -87,7 +87,7 @@ async def test_a_connection_of_http2_that_takes_no_bytes_is_closed() -> None:
         before = await tasks_at_rest()
         client = await server.connect()
         await send_http2_flood(client)
-        await journal.until(over=1, reports=1)
+        await journal.wait_for(finished=1, reports=1)
         assert journal.reports[0].outcome == "stalled"
         await tasks_down_to(before)
         await trio.aclose_forcefully(client.stream)
@@ -118,7 +118,7 @@ async def read_slowly(server: Server, journal: Journal) -> None:
     for _ in range(60):
         await trio.sleep(STALL_S / 10)
         assert await client.recv(2048)
-        assert journal.over == 0
+        assert journal.finished == 0
     client.close()
 
 
@@ -126,7 +126,7 @@ async def test_a_reader_that_is_merely_slow_is_not_ended() -> None:
     app, journal = make_app(LIMITS)
     async with serving(app) as server:
         await read_slowly(server, journal)
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
     assert journal.reports[0].outcome == "disconnected"
     assert journal.reports[0].duration_s > 5 * STALL_S
 
@@ -143,9 +143,9 @@ async def test_a_reader_whose_window_never_holds_what_the_kernel_would_send_next
         for _ in range(24):
             await trio.sleep(0.5)
             assert await client.recv(4096)
-        assert journal.over == 0
+        assert journal.finished == 0
         client.close()
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
     assert journal.reports[0].outcome == "disconnected"
 
 
@@ -164,11 +164,11 @@ async def test_a_stream_that_sends_nothing_is_not_ended_for_what_a_sibling_sends
         await client.start(initial_window=2**31 - 1)
         await client.open_connection_window(2**31 - 1 - 65_535)
         await client.request(f"{PREFIX}/silent")
-        await journal.until(started=1)
+        await journal.wait_for(started=1)
         await client.request(f"{PREFIX}/flood")
-        await journal.until(started=2)
+        await journal.wait_for(started=2)
         await trio.sleep(4 * STALL_S)
-        assert journal.over == 0
+        assert journal.finished == 0
         await trio.aclose_forcefully(client.stream)
 
 
@@ -182,7 +182,7 @@ async def test_a_reader_of_http2_that_is_merely_slow_is_not_ended() -> None:
             await client.open_window(stream, 1000)
             await client.until(lambda size=65_535 + number * 1000: len(client.bodies[stream]) == size)  # type: ignore[misc]
             await trio.sleep(STALL_S / 5)
-        assert journal.over == 0
+        assert journal.finished == 0
         assert stream not in client.was_reset
 
 
@@ -202,7 +202,7 @@ async def test_a_window_that_is_opened_by_a_few_bytes_now_and_then_holds_no_stre
 
         nursery.start_soon(drip)
         began = trio.current_time()
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
         assert journal.reports[0].outcome == "stalled"
         assert trio.current_time() - began < 6 * STALL_S
         nursery.cancel_scope.cancel()
@@ -238,7 +238,7 @@ async def test_who_takes_all_that_waits_takes_enough_however_little_it_is() -> N
             await trio.sleep(STALL_S / 5)
             await client.open_window(stream, len(frame))
             await client.until(lambda body=number * frame: client.bodies[stream] == body)  # type: ignore[misc]
-        assert journal.over == 0
+        assert journal.finished == 0
 
 
 async def test_a_stream_that_stalls_ends_alone_however_slowly_its_client_reads_others() -> None:
@@ -304,7 +304,7 @@ async def test_small_chunks_of_http2_do_not_hide_a_client_that_takes_nothing(hea
     app, journal = make_app(Limits(stall_s=STALL_S, heartbeat_s=heartbeat_s))
     async with serving(app) as server, http2(server, opens_windows=False, initial_window=10) as client:
         stalled = await client.request(f"{PREFIX}/ticks")
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
         assert journal.reports[0].outcome == "stalled"
         await client.until(lambda: stalled in client.was_reset)
 
@@ -316,7 +316,7 @@ async def test_a_busy_sibling_does_not_hide_a_client_that_takes_nothing() -> Non
         await client.open_connection_window(100_000_000)
         sibling = await client.request(f"{PREFIX}/burst", body=b'{"count":2000000}')
         await client.open_window(sibling, 2**30)
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
         assert (journal.reports[0].action, journal.reports[0].outcome) == ("flood", "stalled")
 
 
@@ -339,7 +339,7 @@ async def test_an_ending_that_nobody_takes_is_not_reported_as_done(leave: str) -
             await client.reset()
         elif leave == "close":
             await client.stream.aclose()
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
         await trio.aclose_forcefully(client.stream)
     assert journal.reports[0].outcome == ("stalled" if leave == "stall" else "disconnected")
 
@@ -348,9 +348,9 @@ async def test_an_idle_stream_is_not_a_stalled_one() -> None:
     app, journal = make_app(LIMITS)
     async with serving(app) as server, await server.connect() as client:
         await client.request(f"{PREFIX}/idle")
-        await journal.until(started=1)
+        await journal.wait_for(started=1)
         await trio.sleep(3 * STALL_S)
-        assert journal.over == 0
+        assert journal.finished == 0
 
 
 @pytest.mark.parametrize("stall_s", [60, 0.5])
@@ -373,10 +373,10 @@ async def test_a_stalled_reader_that_half_closes_frees_its_connection() -> None:
         before = await tasks_at_rest()
         async with await server.connect() as client:
             await client.request(f"{PREFIX}/flood")
-            await journal.until(started=1)
+            await journal.wait_for(started=1)
             await trio.sleep(0.2)
             await client.stream.send_eof()
-            await journal.until(over=1)
+            await journal.wait_for(finished=1)
             await tasks_down_to(before)
 
 
@@ -461,6 +461,6 @@ async def test_a_connection_of_http2_on_which_all_was_reset_is_closed_in_time() 
                 if by_the_client:
                     await client.reset(stream_id)
                 await client.until(lambda: client.is_over)
-        await journal.until(over=2, reports=2)
+        await journal.wait_for(finished=2, reports=2)
         assert [report.outcome for report in journal.reports] == ["disconnected", "stalled"]
         await tasks_down_to(before)

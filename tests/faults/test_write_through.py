@@ -56,7 +56,7 @@ class Lab:
         return self.app
 
     async def reported(self) -> StreamReport:
-        await self.journal.until(reports=1)
+        await self.journal.wait_for(reports=1)
         return self.journal.reports[0]
 
 
@@ -203,7 +203,7 @@ async def test_a_client_that_leaves_with_the_end_has_had_it() -> None:
     async with serving(lab.serves(handler)) as server:
         async with await ask(server) as client:
             await client.read_until(b"__actions_done")
-        await lab.journal.until(cancelled=1)
+        await lab.journal.wait_for(cancelled=1)
         assert (await lab.reported()).outcome == "done"
 
 
@@ -330,7 +330,7 @@ async def test_a_head_that_promises_too_little_is_logged_and_ends_the_handler(ca
             await stream.send(number)
 
     async with serving(lab.serves(handler)) as server, await ask(server):
-        await lab.journal.until(over=1)
+        await lab.journal.wait_for(finished=1)
     logged = [record for record in caplog.records if record.name == "trio_streamact"]
     assert [type(record.exc_info[1]) for record in logged if record.exc_info] == [h11.LocalProtocolError]
 
@@ -456,7 +456,7 @@ async def test_a_client_that_resets_ends_the_stream_even_if_nobody_can_be_told(m
             client = await ask(server)
             await trio.sleep(0.05)
             await client.reset()
-            await lab.journal.until(over=round_ + 1, reports=round_ + 1)
+            await lab.journal.wait_for(finished=round_ + 1, reports=round_ + 1)
     assert {report.outcome for report in lab.journal.reports} == {"disconnected"}
 
 

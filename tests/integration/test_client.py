@@ -60,7 +60,7 @@ async def called_by(protocol: str) -> AsyncIterator[httpx2.AsyncClient | None]:
 
 async def cancelled(journal: Journal, handlers: int = 1) -> None:
     """Wait until so many handlers were cancelled."""
-    await journal.until(over=handlers)
+    await journal.wait_for(finished=handlers)
     assert journal.cancelled == handlers
 
 
@@ -83,7 +83,7 @@ async def test_chunks_come_one_by_one_as_what_was_declared(protocol: str) -> Non
                 await anext(stream)
         with pytest.raises(StopAsyncIteration):
             await anext(stream)
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
     assert journal.reports[0].outcome == "done"
 
 
@@ -93,7 +93,7 @@ async def test_a_chunk_is_there_as_soon_as_it_was_sent(protocol: str) -> None:
         async with open_stream_action(f"{server.url}{PREFIX}/ticks", http=http) as stream:
             for tick in range(5):
                 assert await anext(stream) == tick
-                assert journal.over == 0
+                assert journal.finished == 0
         await cancelled(journal)
 
 
@@ -105,7 +105,7 @@ async def test_leaving_the_block_cancels_the_handler(protocol: str, path: str, l
         with trio.CancelScope() as scope:
             try:
                 async with open_stream_action(f"{server.url}{PREFIX}{path}", http=http) as stream:
-                    await journal.until(started=1)
+                    await journal.wait_for(started=1)
                     if leaving == "cancelled from outside":
                         scope.cancel()
                     if leaving != "at once" and (path != "/idle" or scope.cancel_called):
@@ -118,7 +118,7 @@ async def test_leaving_the_block_cancels_the_handler(protocol: str, path: str, l
             except KeyError:
                 assert leaving == "by an exception"
         await cancelled(journal)
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
     assert journal.reports[0].outcome == "disconnected"
 
 
@@ -129,7 +129,7 @@ async def test_leaving_while_the_head_is_waited_for_cancels_the_middleware(proto
             async with trio.open_nursery() as nursery:
                 runner = use_stream_action(f"{server.url}{PREFIX}/slow-middleware", http=http)
                 nursery.start_soon(runner.execute)
-                await journal.until(started=1)
+                await journal.wait_for(started=1)
                 scope.cancel()
         await cancelled(journal)
 
@@ -555,7 +555,7 @@ async def test_a_connection_of_the_user_s_client_is_used_again() -> None:
             assert "Request Count: 10" in repr(connection)
             # The server's tasks of one connection, however many there are.
             assert await tasks_at_rest() - before < 8
-            await journal.until(reports=10)
+            await journal.wait_for(reports=10)
         assert {report.outcome for report in journal.reports} == {"done", "error"}
 
 
@@ -595,7 +595,7 @@ async def test_a_slow_reader_slows_the_handler(protocol: str, reading: str) -> N
                 if reading == "slowly":
                     await anext(stream)
         await cancelled(journal)
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
     # What the kernel takes on the way, which is some megabytes; a handler that is not held makes hundreds.
     assert journal.reports[0].bytes < 20_000_000
     assert journal.reports[0].waited_s > 0.1
@@ -615,7 +615,7 @@ async def test_siblings_on_a_connection_of_http2_go_on_when_one_is_left() -> Non
                         await anext(other)
                 await cancelled(journal, number + 1)
                 assert await anext(sibling) == number
-            assert journal.over == 20
+            assert journal.finished == 20
 
 
 async def test_what_a_stream_of_http2_had_sent_when_it_was_left_costs_the_connection_nothing() -> None:
@@ -627,14 +627,14 @@ async def test_what_a_stream_of_http2_had_sent_when_it_was_left_costs_the_connec
         sibling = use_stream_action(f"{url}/ticks", http=http)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(sibling.execute)  # which fetches what the others are not asked for
-            await journal.until(started=1)
+            await journal.wait_for(started=1)
             while sum(report.bytes for report in journal.reports) < 24 * MIB:
-                over = journal.over
+                over = journal.finished
                 async with open_stream_action(f"{url}/flood", http=http) as flood:
                     await anext(flood)
                     await trio.sleep(0.1)
                 await cancelled(journal, over + 1)
-                await journal.until(reports=over + 1)
+                await journal.wait_for(reports=over + 1)
             [connection] = http._transport._pool.connections  # type: ignore[attr-defined]  # there is no other way
             assert connection._connection._h2_state.remote_flow_control_window(1) > 8 * MIB
             assert await only_chunk(f"{url}/words", Prompt("a"), http=http) == {"text": "a"}
@@ -656,7 +656,7 @@ async def test_a_request_that_is_cancelled_anywhere_leaves_a_new_connection_of_h
                     runner.stop()
                 with trio.fail_after(DEADLINE_S):
                     assert await only_chunk(f"{server.url}{PREFIX}/words", Prompt("a"), http=http) == {"text": "a"}
-        await journal.until(over=journal.started)
+        await journal.wait_for(finished=journal.started)
 
 
 async def test_without_the_repair_a_stream_of_http2_that_was_left_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -670,7 +670,7 @@ async def test_without_the_repair_a_stream_of_http2_that_was_left_goes_on(monkey
         async with open_stream_action(f"{server.url}{PREFIX}/ticks", http=http) as stream:
             await anext(stream)
         await trio.sleep(0.5)
-        assert journal.over == 0
+        assert journal.finished == 0
 
 
 @attrs.define
@@ -696,7 +696,7 @@ async def test_where_a_connection_of_http2_cannot_be_found_the_log_says_so_once(
             for _ in range(2):
                 async with open_stream_action(f"{server.url}{PREFIX}/ticks", http=http) as stream:
                     await anext(stream)
-        await journal.until(over=2)  # with the connection
+        await journal.wait_for(finished=2)  # with the connection
     assert len([record for record in caplog.records if record.name == "trio_streamact.client"]) == 1
 
 
@@ -821,11 +821,11 @@ async def test_stop_from_another_task_is_at_once(protocol: str) -> None:
     seen: list[Any] = []
     async with serving(app) as server, called_by(protocol) as http:
         for path in ("/ticks", "/idle", "/slow-middleware"):
-            over = journal.over
+            over = journal.finished
             runner = use_stream_action(f"{server.url}{PREFIX}{path}", http=http, on_done=seen.append)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(runner.execute)
-                await journal.until(started=over + 1)
+                await journal.wait_for(started=over + 1)
                 await trio.sleep(0.05)
                 runner.stop()
                 assert runner.status == "done"
@@ -856,12 +856,12 @@ async def test_a_new_run_aborts_the_old_one_which_returns(protocol: str, path: s
             returned.set()
 
         nursery.start_soon(first)
-        await journal.until(started=1)
+        await journal.wait_for(started=1)
         nursery.start_soon(runner.execute)
         with trio.fail_after(DEADLINE_S):
             await returned.wait()
         await cancelled(journal)
-        await journal.until(started=2)
+        await journal.wait_for(started=2)
         assert (runner.status, done) == ("streaming", [])
         runner.stop()
         await cancelled(journal, 2)
@@ -919,7 +919,7 @@ async def test_stops_that_race_are_all_obeyed(protocol: str) -> None:
             assert runner.chunks == kept or not running
             assert len(done) == count or not running
         await only_chunk(f"{server.url}{PREFIX}/echo", http=http)  # the connection, where there is one, is whole
-        await journal.until(over=journal.started)
+        await journal.wait_for(finished=journal.started)
 
 
 async def test_execute_that_is_cancelled_is_a_stop(protocol: str) -> None:

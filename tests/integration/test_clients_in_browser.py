@@ -80,7 +80,7 @@ def test_stop_ends_the_run_and_cancels_the_handler(page: Page, site: Site) -> No
         begin(page)
         page.wait_for_function("look().chunks.length >= 2")
         page.evaluate("client.stop()")
-        site.wait(site.journal.until, over=count, reports=count)  # no heartbeat would find it, nor a stall
+        site.wait(site.journal.wait_for, finished=count, reports=count)  # no heartbeat would find it, nor a stall
 
     assert site.journal.cancelled == 5
     assert {report.outcome for report in site.journal.reports} == {"disconnected"}
@@ -140,7 +140,7 @@ def test_a_run_that_takes_the_place_of_another_never_mixes_with_it(page: Page, s
     assert page.evaluate("called") == [*(["chunk", chunk] for chunk in words("b b b")), ["done", 3]]
     assert all(state["chunks"] == words("b b b")[: len(state["chunks"])] for state in page.evaluate("seen"))
     assert look(page)["chunks"] == words("b b b")
-    site.wait(site.journal.until, over=2)
+    site.wait(site.journal.wait_for, finished=2)
     assert site.journal.cancelled == 1
 
 
@@ -168,7 +168,7 @@ def test_who_goes_away_stops_the_stream(page: Page, site: Site) -> None:
     page.evaluate("client.unmount()")
     called = page.evaluate("called.length")
 
-    site.wait(site.journal.until, over=1, reports=1)
+    site.wait(site.journal.wait_for, finished=1, reports=1)
     assert site.journal.reports[0].outcome == "disconnected"
     page.wait_for_timeout(100)
     assert page.evaluate("called.length") == called
@@ -180,7 +180,7 @@ def test_who_leaves_the_page_stops_the_stream(page: Page, site: Site) -> None:
     begin(page)
     page.wait_for_function("look().chunks.length >= 2")
     page.goto("about:blank")
-    site.wait(site.journal.until, over=1)
+    site.wait(site.journal.wait_for, finished=1)
     assert site.journal.cancelled == 1
 
 

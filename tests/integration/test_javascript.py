@@ -115,7 +115,7 @@ async def test_it_reads_chunks_and_the_end() -> None:
     app, journal = make_app()
     async with serving(app) as server:
         state = await state_of(f"{server.url}{PREFIX}/words", {"prompt": "a b"})
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
     chunks = [{"text": "a"}, {"text": "b"}]
     assert state == {
         "status": "done",
@@ -160,7 +160,7 @@ async def test_it_reads_every_error(
 async def test_it_is_told_when_to_come_back() -> None:
     app, journal = make_app(Limits(streams=1))
     async with serving(app) as server, running(f"{server.url}{PREFIX}/idle"):
-        await journal.until(started=1)
+        await journal.wait_for(started=1)
         state = await state_of(f"{server.url}{PREFIX}/words", {"prompt": "a"})
     assert (state["error"]["code"], state["error"]["retryAfter"]) == ("TOO_MANY_STREAMS", 5)
 
@@ -188,7 +188,7 @@ async def test_heartbeats_keep_its_watchdog_quiet() -> None:
     async with serving(app) as server:
         url = f"{server.url}{PREFIX}/idle"
         async with running(url, options={"timeout": 10_000, "watchdogS": 1}) as client:
-            await journal.until(started=1)
+            await journal.wait_for(started=1)
             await trio.sleep(2)
             assert client.process.returncode is None
             server.stop()
@@ -199,7 +199,7 @@ async def test_a_server_without_heartbeats_trips_its_watchdog() -> None:
     app, journal = make_app(Limits(heartbeat_s=60))
     async with serving(app) as server:
         state = await state_of(f"{server.url}{PREFIX}/idle", options={"watchdogS": 1})
-        await journal.until(over=1, reports=1)
+        await journal.wait_for(finished=1, reports=1)
     assert (state["error"]["code"], state["error"]["statusCode"]) == ("STREAM_SILENT", 504)
     assert journal.reports[0].outcome == "disconnected"
 
@@ -207,7 +207,7 @@ async def test_a_server_without_heartbeats_trips_its_watchdog() -> None:
 async def test_its_stop_cancels_the_handler() -> None:
     app, journal = make_app()
     async with serving(app) as server, running(f"{server.url}{PREFIX}/ticks", stopAfter=3) as client:
-        await journal.until(over=1, reports=1)  # no heartbeat would find it, nor a stall
+        await journal.wait_for(finished=1, reports=1)  # no heartbeat would find it, nor a stall
         state = await client.state()
     assert (state["status"], state["chunks"]) == ("done", [0, 1, 2])
     assert state["called"] == [["chunk", 0], ["chunk", 1], ["chunk", 2]]

@@ -59,9 +59,9 @@ async def test_each_ending_is_told_once_and_nothing_comes_behind_it(
         assert response.startswith(b"HTTP/1.1 200")
         assert is_complete(response)
         assert body_of(response) == read
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
         assert [report.outcome for report in journal.reports] == [outcome]
-        assert journal.over == journal.started
+        assert journal.finished == journal.started
 
 
 async def test_a_type_error_before_the_stream_opens_is_a_500_and_no_stream() -> None:
@@ -90,7 +90,7 @@ async def test_the_head_is_there_before_the_first_chunk_and_says_what_proxies_mu
     async with serving(app) as server, await server.connect() as client:
         await client.request(f"{PREFIX}/idle")
         head = (await client.read_until(b"\r\n\r\n")).decode().lower()
-        await journal.until(started=1)
+        await journal.wait_for(started=1)
         lines = head.split("\r\n")
         assert "content-type: text/event-stream; charset=utf-8" in lines
         assert "x-accel-buffering: no" in lines
@@ -180,7 +180,7 @@ async def test_the_keep_alive_timeout_does_not_cut_an_idle_stream() -> None:
         await trio.sleep(0.6)
         client.received = b""
         await client.read_until(b":\n\n")
-        assert journal.over == 0
+        assert journal.finished == 0
 
 
 # Connections end
@@ -228,7 +228,7 @@ async def test_a_connection_that_is_kept_alive_serves_stream_after_stream() -> N
             client.received = b""
             await client.request(f"{PREFIX}/words", body=b'{"prompt":"a b"}')
             await client.read_until(b"\r\n0\r\n\r\n")
-            assert journal.over == n + 1
+            assert journal.finished == n + 1
 
 
 async def test_hazard_2_a_connection_that_is_kept_alive_meets_its_timeout() -> None:
@@ -273,7 +273,7 @@ async def test_backpressure_reaches_the_handler_through_real_sockets(pause_s: fl
                 before = sent
                 await trio.sleep(0.4)
         await client.stream.aclose()
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
     (report,) = journal.reports
     assert report.outcome == "disconnected"
     assert report.bytes < 20_000_000  # the kernel's buffers on both sides, and ours
@@ -339,10 +339,10 @@ async def test_others_are_answered_while_a_handler_only_sends() -> None:
                 pass
 
         nursery.start_soon(drain)
-        await journal.until(started=1)
+        await journal.wait_for(started=1)
         for _ in range(20):
             assert await call(server, "/plain", method="GET")
-        assert journal.over == 0
+        assert journal.finished == 0
         nursery.cancel_scope.cancel()
 
 
@@ -405,7 +405,7 @@ async def test_a_report_comes_after_the_handler_is_over() -> None:
     order: list[str] = []
 
     def note(_: Any, report: Any) -> None:
-        order.append(f"report, {journal.over} over")
+        order.append(f"report, {journal.finished} over")
 
     async with serving(app) as server:
         with stream_ended.connected_to(note, sender=app):

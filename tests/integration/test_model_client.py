@@ -93,6 +93,6 @@ async def test_its_stop_cancels_the_handler() -> None:
     app, journal = make_app()
     async with serving(app) as server:
         state = await run_model(server, "/ticks", stopAfter=3)
-        await journal.until(over=1, reports=1)
+        await journal.wait_for(finished=1, reports=1)
     assert state["status"] == "done"
     assert journal.reports[0].outcome == "disconnected"

@@ -81,7 +81,7 @@ def test_another_action_begins_anew_and_stops_the_run_of_the_one_before(page: Pa
     page.wait_for_function("look().chunks.length >= 2")
     page.evaluate(f"client.mount({other}, told())")
     assert look(page) == {"status": "idle", "chunks": [], "data": None, "error": None}
-    site.wait(site.journal.until, over=1)
+    site.wait(site.journal.wait_for, finished=1)
     assert site.journal.cancelled == 1
 
     begin(page, "{ count: 1 }")
@@ -184,7 +184,7 @@ def test_a_run_begun_by_every_mount_is_one_in_the_end(page: Page, site: Site) ->
         """,
     )
     assert result == "done abc"
-    site.wait(site.journal.until, over=site.journal.started)
+    site.wait(site.journal.wait_for, finished=site.journal.started)
 
 
 def test_once_its_component_is_gone_nothing_can_be_begun(page: Page, site: Site) -> None:
@@ -215,7 +215,7 @@ def test_what_is_hidden_stops_and_can_be_used_again_when_it_is_shown(page: Page,
         """,
     )
     if result == "seen":
-        site.wait(site.journal.until, over=2)
+        site.wait(site.journal.wait_for, finished=2)
         assert site.journal.cancelled == 2
 
 

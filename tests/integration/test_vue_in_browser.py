@@ -129,7 +129,7 @@ def test_the_end_of_any_scope_stops_the_run(page: Page, site: Site) -> None:
         """,
     )
     assert result == ["done", True]
-    site.wait(site.journal.until, over=1)
+    site.wait(site.journal.wait_for, finished=1)
     assert site.journal.cancelled == 1
 
 

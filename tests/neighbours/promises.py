@@ -48,7 +48,7 @@ async def every_stream_is_told_of_the_shutdown(wrap: Wrap, http: Http, tls: dict
             body = await reader.body()
             assert body.endswith(GOODBYE)
             assert body.count(b"__actions_error") == 1
-        await journal.until(over=3, reports=3)
+        await journal.wait_for(finished=3, reports=3)
     assert [report.outcome for report in journal.reports] == ["shutdown"] * 3
 
 
@@ -59,10 +59,10 @@ async def a_stalled_client_is_ended_alone(wrap: Wrap, http: Http, tls: dict[str,
         reading(server, http, f"{PREFIX}/ticks") as lively,
         reading(server, http, f"{PREFIX}/flood", reads=False) as stalled,
     ):
-        await journal.until(over=1, reports=1)
+        await journal.wait_for(finished=1, reports=1)
         assert (journal.reports[0].action, journal.reports[0].outcome) == ("flood", "stalled")
         await stalled.cut()
-        assert journal.over == 1
+        assert journal.finished == 1
         await lively.until(b"data: 12\n\n")
 
 
@@ -75,7 +75,7 @@ async def a_connection_that_takes_nothing_is_closed_and_does_not_hold_up_the_exi
         async with serving(wrap(app), **settings_for(http, tls)) as server:
             for path in ("/brief/flood", *FLOODS):
                 await clients.enter_async_context(reading_nothing(server, http, path))
-            await journal.until(started=3, reports=1)
+            await journal.wait_for(started=3, reports=1)
             assert [report.outcome for report in journal.reports] == ["stalled"]
             server.stop()
             stopped_at = trio.current_time()
@@ -87,9 +87,9 @@ async def a_client_that_leaves_cancels_its_handler(wrap: Wrap, http: Http, tls: 
     async with serving(wrap(app), **settings_for(http, tls)) as server:
         for number, action in enumerate(("ticks", "idle"), 1):
             async with reading(server, http, f"{PREFIX}/{action}") as reader:
-                await journal.until(started=number)
+                await journal.wait_for(started=number)
                 await reader.leave()
-                await journal.until(over=number, reports=number)
+                await journal.wait_for(finished=number, reports=number)
     assert journal.cancelled == 2
     assert [report.outcome for report in journal.reports] == ["disconnected"] * 2
 

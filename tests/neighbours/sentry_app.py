@@ -35,7 +35,7 @@ app, journal = make_app(Limits(stall_s=float(os.environ["STALL_S"])))
 @app.get("/outcomes/<int:count>")
 async def outcomes(count: int) -> str:
     """How the first *count* streams have ended, which is waited for."""
-    await journal.until(reports=count)
+    await journal.wait_for(reports=count)
     return " ".join(sorted(report.outcome for report in journal.reports)) + "."
 
 

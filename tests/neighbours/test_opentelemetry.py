@@ -70,5 +70,5 @@ async def test_the_span_of_a_stream_ends_when_its_client_leaves() -> None:
         async with reading(server, "http1", f"{PREFIX}/ticks") as reader:
             await reader.until(b"data: 1\n\n")
             assert not server_spans(exporter)
-        await journal.until(reports=1)
+        await journal.wait_for(reports=1)
     assert len(server_spans(exporter)) == 1

@@ -40,7 +40,7 @@ def app_with_much_to_say(goes_on: bool, stall_s: float) -> tuple[Any, Journal]:
 
 async def stuck(journal: Journal) -> None:
     """Wait until a handler has begun, and until nothing moves any more but its small chunks."""
-    await journal.until(started=1)
+    await journal.wait_for(started=1)
     await trio.testing.wait_all_tasks_blocked(cushion=STALL_S / 20)
 
 
@@ -85,7 +85,7 @@ async def test_a_stalled_client_that_closes_its_half_does_not_hold_up_the_exit(
             connection = await clients.enter_async_context(reading_nothing(server, http, "/much"))
             await stuck(journal)
             await connection.stream.send_eof()
-            await journal.until(over=1)
+            await journal.wait_for(finished=1)
             server.stop()
             stopped_at = trio.current_time()
         assert trio.current_time() - stopped_at < EXIT_S
@@ -135,7 +135,7 @@ async def test_a_head_that_is_stuck_in_a_task_of_the_wrapper_is_seen() -> None:
     ):
         await trio.testing.wait_all_tasks_blocked(cushion=0.05)
         await connection.request(f"{PREFIX}/idle")
-        await journal.until(started=1)
+        await journal.wait_for(started=1)
         await connection.until_reset()
 
 
@@ -161,7 +161,7 @@ async def test_an_end_that_is_left_in_a_task_of_the_wrapper_is_seen() -> None:
         reading_nothing(server, "http2", f"{PREFIX}/refused") as connection,
     ):
         await at_the_end.wait()
-        await journal.until(over=1, reports=1)
+        await journal.wait_for(finished=1, reports=1)
         await connection.request("/download")
         await connection.until_reset()
 

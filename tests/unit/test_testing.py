@@ -70,8 +70,8 @@ async def test_hazard_11_leaving_the_block_is_a_disconnect_and_waits_for_the_han
     app, journal = make_app()
     async with open_stream(app, f"{PREFIX}/ticks") as stream:
         await stream.next_chunk()
-        assert journal.over == 0
-    assert (journal.over, journal.cancelled) == (1, 1)
+        assert journal.finished == 0
+    assert (journal.finished, journal.cancelled) == (1, 1)
 
 
 async def test_the_app_gets_ahead_by_no_more_than_one_write(autojump_clock: trio.testing.MockClock) -> None:
@@ -96,7 +96,7 @@ async def test_hazard_11_a_failing_assert_is_reported_as_it_is(autojump_clock: t
     with pytest.raises(AssertionError, match="not this"):
         async with open_stream(app, f"{PREFIX}/ticks") as stream:
             assert await stream.next_chunk() == "not this"
-    assert journal.over == 1
+    assert journal.finished == 1
 
 
 async def test_an_error_of_the_stream_is_raised_as_it_is(autojump_clock: trio.testing.MockClock) -> None:
@@ -142,7 +142,7 @@ async def test_a_block_that_is_cancelled_is_left_in_time(autojump_clock: trio.te
         async with open_stream(app, f"{PREFIX}/ticks"):
             await trio.sleep_forever()
     assert scope.cancelled_caught
-    assert journal.over == 1
+    assert journal.finished == 1
 
 
 async def test_the_query_and_bytes_can_be_sent(autojump_clock: trio.testing.MockClock) -> None:
