@@ -185,7 +185,7 @@ class _Call:
         return self._body_settings.ending(event, answer)
 
     def reply(self, reply: Running | ErrorEnding) -> Response:
-        """Return the response that carries the stream, or the error because of which it does not open."""
+        """Return the response that carries the stream, or the error if the stream does not open."""
         if not self._exchange.has_middleware:
             _warn_once_without_extension(self._app)
         return _response(StreamBody(self._app, self._body_settings, self._exchange, reply))

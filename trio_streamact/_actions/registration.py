@@ -81,8 +81,8 @@ class _Registered(dict[str, Any]):
             code = getattr(wrapper, "__code__", None)  # `wraps` has changed the names of the function, not of its code
             decorator = name_of(wrapper) if code is None else code.co_qualname.partition(".<locals>")[0]
             raise TypeError(
-                f"{decorator} stands above the decorator that registers the action at {self._where}, where it would "
-                "never run: write it below that decorator"
+                f"{decorator} is above the decorator that registers the action at {self._where}, where it would never "
+                "run: write it below that decorator"
             )
         return super().keys()
 

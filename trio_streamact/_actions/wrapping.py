@@ -66,7 +66,7 @@ async def _run_within(call: NamedCall, arguments: dict[str, Any], inner: Inner) 
             failure = error
             _start_unwinding(unwinding)
             await _finish(generator, call, partial(generator.athrow, error))
-            raise  # also if the generator swallows the exception: the stream failed all the same
+            raise  # even if the generator swallows the exception, because the stream failed
         _start_unwinding(unwinding)
         await _finish(generator, call, partial(anext, generator))
     if unwinding.cancelled_caught:

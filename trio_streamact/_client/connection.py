@@ -169,7 +169,7 @@ async def open_body(call: Call, input: object) -> AsyncIterator[Body]:
 
 
 async def _headers_of(call: Call, data: RequestData) -> httpx2.Headers:
-    # A proxy that compresses a stream delays it. A response that is compressed all the same is decoded.
+    # A proxy that compresses a stream delays it. A response that is compressed in spite of this is decoded.
     headers = httpx2.Headers({"Accept-Encoding": "identity"})
     given = call.headers() if callable(call.headers) else call.headers
     headers.update(await given if inspect.isawaitable(given) else given)

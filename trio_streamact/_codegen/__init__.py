@@ -3,7 +3,7 @@
 Types are first described as JSON Schema, in two modes: a field with a default is optional in an input, but always
 present in a chunk. TypeScript and OpenAPI are written from these schemas.
 
-One idea per file. Each file imports only files that stand before it in this list: ``reference``, ``names``, ``fields``,
+One idea per file. Each file imports only files before it in this list: ``reference``, ``names``, ``fields``,
 ``definitions``, ``models``, ``schemas``, ``description``, ``javascript``, ``typescript``, ``openapi``, ``assets``,
 ``cli``.
 """

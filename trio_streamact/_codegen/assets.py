@@ -19,7 +19,7 @@ from .javascript import javascript
 from .typescript import typescript
 
 PATH = "/_client/<file>"
-"""The route of the files, below the prefix of the actions. ``file`` is one path segment: there are no subfolders."""
+"""The route of the files, below the prefix of the actions. ``file`` is one path segment, without subfolders."""
 
 # text/plain for declarations: browsers display it, and tsc and Deno then use the file extension.
 _TYPES = {".js": "text/javascript; charset=utf-8", ".d.ts": "text/plain; charset=utf-8"}

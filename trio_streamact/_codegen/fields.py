@@ -89,7 +89,7 @@ def hints_of(declared: Any) -> dict[str, Any]:
     arguments = _arguments(base, typing.get_args(declared))
     owners = list(arguments)
     if is_typeddict(base):
-        owners.reverse()  # a TypedDict also has the annotations of its bases, so look at the bases first
+        owners.reverse()  # a TypedDict also has the annotations of its bases, so search the bases first
     hints = _hints(base)
     for name, hint in hints.items():
         owner = next((owner for owner in owners if name in inspect.get_annotations(owner)), base)

@@ -16,8 +16,8 @@ _OMITTED = ("title", "discriminator")  # pydantic adds titles everywhere; the me
 
 @final
 class Models:
-    """The models that were found. All are described at once: only then does pydantic give models of the same name
-    different names."""
+    """The pydantic models that were found. All are described at once, because only then does pydantic choose different
+    names for models of the same name."""
 
     def __init__(self) -> None:
         self._found: list[tuple[Any, Mode, Schema]] = []

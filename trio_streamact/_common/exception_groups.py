@@ -42,7 +42,7 @@ def split_exception(error: BaseException) -> SplitException:
 def sole_error(error: BaseException) -> BaseException:
     """Return the only exception in *error*, or *error* itself if it is not a group or has several members.
 
-    A nursery wraps even one exception in a group. Callers want the exception.
+    A nursery wraps even one exception in a group, but callers handle the exception.
     """
     while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]

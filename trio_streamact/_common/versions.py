@@ -12,7 +12,7 @@ from types import MappingProxyType
 TESTED: Mapping[str, tuple[tuple[int, int], tuple[int, int]]] = MappingProxyType(
     {"hypercorn": ((0, 17), (0, 18)), "quart": ((0, 20), (0, 23)), "quart-trio": ((0, 12), (0, 13))}
 )
-"""The first and the last tested release of each package whose private parts we use, as in ``pyproject.toml``."""
+"""The first and the last tested release of each package whose private parts are used, as in ``pyproject.toml``."""
 
 
 class UnrepairedWarning(RuntimeWarning):

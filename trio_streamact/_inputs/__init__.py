@@ -5,7 +5,7 @@ no types, so ``as_json`` first converts it to the JSON that the declared type ex
 validated in the same way. cattrs structures attrs classes, dataclasses, TypedDicts and plain types. pydantic and
 msgspec validate their own models and structs. An object with ``validate`` validates the raw value itself.
 
-One idea per file. Each file imports only files that stand before it in this list: ``declared``, ``costs``, ``texts``,
+One idea per file. Each file imports only files before it in this list: ``declared``, ``costs``, ``texts``,
 ``messages``, ``foreign``, ``hooks``, ``strict``, ``schema``.
 """
 

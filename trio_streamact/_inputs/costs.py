@@ -79,7 +79,7 @@ def check_json(text: bytes, bounds: Bounds) -> None:
     if opened <= bounds.depth and opened + text.count(b",") < bounds.values:
         return  # within bounds even if no bracket or comma is inside a string
     values = depth = deepest = strings = at = 0
-    # Look at the text between strings piece by piece, and stop at the bound: all pieces at once would take memory.
+    # Count in the text between strings piece by piece, and stop at the bound: all pieces at once would take memory.
     for string in chain(_STRING.finditer(text), [None]):
         between = text[at:] if string is None else text[at : string.start()]
         if string is not None:

@@ -38,7 +38,7 @@ def pydantic_fields(declared: Any) -> FieldTypes:
     fields = getattr(declared, "model_fields", None) or getattr(declared, "__pydantic_fields__", None) or {}
     hints: dict[str, Any] = {}
     for name, field in fields.items():
-        for key in (name, field.validation_alias):  # the settings of the model decide which one is valid
+        for key in (name, field.validation_alias):  # the model's configuration decides which one is valid
             if isinstance(key, str):
                 hints[key] = field.annotation
     return lambda name: hints.get(name, Any)

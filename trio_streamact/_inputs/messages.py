@@ -93,7 +93,7 @@ EXPECTED: dict[Any, str] = {
     Decimal: "a decimal number as text",
     bytes: "base64",
 }
-"""What a message says about a type, after "Expected"."""
+"""The descriptions of types in messages, after "Expected"."""
 
 
 def expected_by(declared: Any) -> str:
