@@ -42,7 +42,7 @@ class Headers(Protocol):
 
 
 def refuse_cross_site(method: str, headers: Headers, allowed: Collection[str]) -> None:
-    """Raise if a page of another site, which is not allowed, started the request.
+    """Raise if a page of another site that is not allowed started the request.
 
     Args:
         method: A safe method is always allowed: without CORS, the page cannot read the response.
@@ -57,7 +57,7 @@ def refuse_cross_site(method: str, headers: Headers, allowed: Collection[str]) -
     origin, fetch_site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
     if (origin or "").lower() in allowed:
         return
-    if fetch_site in ("same-origin", "none"):  # `none`: the user did it, with the address bar or a bookmark
+    if fetch_site in ("same-origin", "none"):  # `none`: the user started it, with the address bar or a bookmark
         return
     if fetch_site is None and (origin is None or _is_at(origin, headers.get("Host") or "")):
         return

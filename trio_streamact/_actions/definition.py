@@ -215,7 +215,7 @@ def _view(handler: Handler, action: StreamAction) -> StreamActionView[...]:
 
 
 def as_view(view: Callable[..., Awaitable[Response]], marked: object, action: StreamAction) -> StreamActionView[...]:
-    """Make *view* the view of *action*, with what decorators have put on *marked*."""
+    """Set the attributes of a view of *action* on *view*, and copy those that decorators set on *marked*."""
     copy_marks(marked, view)
     vars(view).update(is_stream=True, action=action, handler=action._handler.function)
     return cast("StreamActionView[...]", view)
@@ -228,7 +228,7 @@ def copy_marks(source: object, target: Callable[..., Any]) -> None:
     instance, with ``functools.update_wrapper``.
     """
     marks = _copy_of_marks(source)
-    marks.pop("__wrapped__", None)  # inspect.signature would show the signature of the handler for the view
+    marks.pop("__wrapped__", None)  # else inspect.signature would show the handler's signature for the view
     vars(target).update(marks)
 
 

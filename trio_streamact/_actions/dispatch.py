@@ -110,8 +110,8 @@ class _Call:
     def _acquire_slot(self, ctx: dict[str, Any]) -> None:
         """Acquire a slot before the body is read, so that uploads count too.
 
-        A slot that counts by address is assigned to its client here. A ``client_key`` of the app may need the ``ctx``
-        of middleware, so such a slot is assigned after the middleware.
+        If clients are identified by their address, the slot is assigned here. A ``client_key`` of the app may need the
+        ``ctx`` of middleware, so with one the slot is assigned after the middleware.
         """
         key = self._settings.client_key
         client = key(self._request, ctx) if key is remote_address else None

@@ -44,7 +44,7 @@ def rate_limit(rate: str, *, key: ClientKey = remote_address, storage: Storage |
     limiter = SlidingWindowCounterRateLimiter(store)
 
     def wait_s(client: str) -> float | None:
-        """Count a call; return None if it is within the rate, else the seconds until the next one will be."""
+        """Count a call; return None if it is within the rate, else the seconds to wait."""
         if limiter.hit(item, client):
             return None
         return max(0.0, limiter.get_window_stats(item, client).reset_time - time.time())

@@ -42,8 +42,8 @@ class NamedCall:
         """Return the call of *function*, which errors name by its *role*, such as "guard".
 
         Raises:
-            TypeError: *function* is not async, has a parameter that is not in *allowed* or is positional-only, or does
-                not have one that is in *required*.
+            TypeError: *function* is not async, has a parameter that is not in *allowed* or cannot be passed by name,
+                or lacks a parameter that is in *required*.
         """
         if not callable(function):
             raise TypeError(f"{role} must be an async function, not {function!r}")
@@ -117,7 +117,7 @@ def name_of(function: Any) -> str:
 
 
 def _is_kind(is_kind: Callable[[Any], bool], function: Any) -> bool:
-    """Return True if *is_kind* does for *function*, for a partial of it, a callable object or a decorated function."""
+    """Return True if *is_kind* returns True for *function*, or for the function in a partial, object or decorator."""
     while isinstance(function, partial):
         function = function.func
     # The wrapper of a synchronous decorator returns the coroutine of the async function, so it counts as async.

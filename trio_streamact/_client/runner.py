@@ -21,7 +21,7 @@ Input_contra = TypeVar("Input_contra", contravariant=True)
 Chunk = TypeVar("Chunk")
 
 Status = Literal["idle", "streaming", "done", "error"]
-"""Where a ``StreamActionRunner`` stands."""
+"""The state of a ``StreamActionRunner``."""
 
 
 @final

@@ -13,7 +13,7 @@ from .._protocol.json import encode_json
 from .errors import invalid_input
 
 _VARIABLE = re.compile(r"\{(\w+)\}")  # in the notation of OpenAPI
-_UNRESERVED = "!*'()"  # besides the characters that `quote` never escapes; together, as in encodeURIComponent
+_UNRESERVED = "!*'()"  # with the characters that `quote` keeps, all that JavaScript's encodeURIComponent keeps
 _QUERY_METHODS = frozenset({"GET", "HEAD"})
 
 

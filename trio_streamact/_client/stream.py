@@ -121,7 +121,7 @@ def open_stream_action(
 def open_stream_action(
     action: str | StreamActionReference[Any, Any], input: object = None, **options: Any
 ) -> AbstractAsyncContextManager[ChunkStream[Any]]:
-    """Call an action. The ``async with`` block returns the stream, and its end closes it.
+    """Call an action. ``async with`` returns its stream, and the end of the block closes the stream.
 
         async with open_stream_action("http://127.0.0.1:8000/api/_actions/ai-chat", Prompt("hi"), chunk=Token) as words:
             async for word in words:

@@ -7,7 +7,8 @@ from typing import Any, Generic, final
 import attrs
 from typing_extensions import TypeForm, TypeVar
 
-# Contravariant, so that a reference whose input may be None is one that needs no input: see `open_stream_action`.
+# Contravariant: a reference whose input may be None is then also a reference that needs no input, as
+# `open_stream_action` expects.
 Input = TypeVar("Input", contravariant=True, default=Any)
 Chunk = TypeVar("Chunk", default=Any)
 

@@ -1,4 +1,4 @@
-"""Split the exception that leaves a task into its cancellation, its request to stop, and its failures."""
+"""Split the exception that leaves a task into a cancellation, a request to stop the process, and failures."""
 
 from __future__ import annotations
 

@@ -46,6 +46,6 @@ async def log_by_hypercorn(config: Any, message: str) -> None:
 
 
 async def warn_by_hypercorn(config: Any, message: str, *arguments: object) -> None:
-    """Log a warning where the server logs its own."""
+    """Log a warning in hypercorn's error log."""
     with suppress(Exception):
         await config.log.warning(message, *arguments)

@@ -32,7 +32,7 @@ INDEX_CHARS = 6
 """The assumed length of a list index in a path, in characters."""
 
 HASHED_ITEMS = 1000
-"""The most items of a list or object if the declared type is a set, or a mapping, with items or keys that are not text.
+"""The most items of a list that becomes a set, or an object that becomes a mapping, of items or keys other than text.
 
 A client can choose numbers whose Python hashes collide; then each item costs as much as all items before it."""
 

@@ -12,7 +12,7 @@ from typing import final
 import attrs
 
 MAX_RETRY_MS = 2**31 - 1
-"""As long as a browser's timer can wait; a longer time would make it go off at once."""
+"""The longest delay of a timer in a browser, in milliseconds. A timer with a longer delay would run at once."""
 
 _BOM = b"\xef\xbb\xbf"
 

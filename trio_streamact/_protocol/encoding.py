@@ -17,7 +17,7 @@ from .json import OPTIONS, encode_slowly
 from .plain_values import HOOK_ATTRIBUTE, hook_for, hooks, not_serializable, unstructure
 
 Dialect = Literal["marked", "named"]
-"""How streams end: with the frames of nuxt-actions, or with events that are named ``done`` and ``error``."""
+"""The form of the ending: that of nuxt-actions, or a named event (``done`` or ``error``)."""
 DIALECTS: tuple[Dialect, ...] = ("marked", "named")
 
 DONE_KEY = "__actions_done"

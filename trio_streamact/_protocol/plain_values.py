@@ -88,8 +88,8 @@ def _by_cattrs(cls: type) -> Hook:
     if not cls.__flags__ & _HEAP_TYPE:
         hook: Hook = _converter.get_unstructure_hook(cls)
         return hook
-    # cattrs keeps every class and the code it generated forever. With a copy of the converter they live as long as
-    # the class; the source text that cattrs adds to linecache is removed.
+    # A converter never frees the classes that it has handled, nor the code that it generated for them. A copy of the
+    # converter is freed with the class. cattrs also adds the source text to linecache; remove it.
     hook = _converter.copy().get_unstructure_hook(cls)
     for file in [file for file in linecache.cache if file.startswith("<cattrs generated unstructure")]:
         del linecache.cache[file]
