@@ -16,8 +16,8 @@ from tests.apps import PREFIX
 from tests.http2 import http2
 from tests.servers import Server, call, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Limits, StreamActions
-from trio_streamact._hypercorn.exchange import Exchange
 from trio_streamact._hypercorn.scheduler import Scheduler
+from trio_streamact._hypercorn.watchdog import Watchdog
 
 STALL_S = 0.5
 PART = b"x" * 100_000
@@ -86,7 +86,7 @@ async def test_a_client_that_reads_nothing_of_a_response_leaves_nothing(request_
 
 
 async def test_without_the_rule_it_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Exchange, "expect_response", lambda *_: None)
+    monkeypatch.setattr(Watchdog, "watch_writes", lambda *_: None)
     async with serving(make_app()) as server:
         before = await tasks_at_rest()
         client = await connect(server)

@@ -18,7 +18,7 @@ from tests.neighbours.promises import EXIT_S, GRACEFUL_S, STALL_S, Wrap, setting
 from tests.neighbours.protocols import Http, on_each_protocol, reading, reading_nothing
 from tests.neighbours.wrappers import App, closure, from_a_task
 from tests.servers import call, serving
-from trio_streamact import Limits, Stream, StreamActions
+from trio_streamact import Limits, Stream, StreamActions, define_stream_action
 
 
 def app_with_much_to_say(goes_on: bool, stall_s: float) -> tuple[Any, Journal]:
@@ -120,8 +120,10 @@ def app_with_download() -> tuple[Any, Journal]:
     app, journal = make_app(Limits(stall_s=STALL_S))
 
     @app.post("/download")
-    async def download() -> bytes:
-        return b"x" * 18_000_000
+    @define_stream_action(limits=Limits(stall_s=60))
+    async def download(stream: Stream[str]) -> None:
+        for _ in range(300):
+            await stream.send("x" * 60_000)
 
     return app, journal
 
