@@ -16,10 +16,9 @@ from .._common.exception_groups import split_exception
 from .._common.logs import log
 from ..limits import Limits
 from .asgi import ASGIApp, Receive, Scope, Send
-from .connection import Connection, NoConnection
+from .connection import Connection
 from .disconnects import is_disconnect
 from .exchange import SCOPE_KEY, Exchange, exchange_in, is_copied
-from .http1_writer import repair_http2
 from .patches import (
     access_log,
     flow_control,
@@ -30,6 +29,8 @@ from .patches import (
     pipelining,
     refusals,
     server_log,
+    turns,
+    websockets,
 )
 from .patches.http2 import keep_answered_streams, lift_request_limit, protocol_behind
 from .patches.http_streams import find_stream, is_plain_method, is_within_request
@@ -73,6 +74,8 @@ class ServingGuard:
         http2.repair()
         access_log.repair()
         server_log.repair()
+        websockets.repair()
+        turns.repair()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not trio.lowlevel.in_trio_task():
@@ -116,7 +119,7 @@ class ServingGuard:
         _ = exchange.worker  # so that signals to the process reach it from here on
         exchange.watchdog.watch_writes(self.stall_s)
         if http is not None:
-            self._repair_protocol(connection, http)
+            self._repair_protocol(http)
         elif self._reaches and not is_within:
             self._warn_once(scope)
         scope["extensions"] = {**(scope.get("extensions") or {}), SCOPE_KEY: exchange}
@@ -132,12 +135,10 @@ class ServingGuard:
             and app.asgi_http_class is TrioASGIHTTPConnection
         )
 
-    def _repair_protocol(self, connection: Connection | NoConnection, http: HTTPStream) -> None:
+    def _repair_protocol(self, http: HTTPStream) -> None:
         if (protocol := protocol_behind(http)) is not None:
             lift_request_limit(protocol)
             keep_answered_streams(protocol)
-            if isinstance(connection, Connection):
-                repair_http2(connection.protocol)  # before any of those that share it has written
 
     def _warn_once(self, scope: Scope) -> None:
         is_test = "_quart._preserve_context" in scope  # in the scopes of Quart's test client

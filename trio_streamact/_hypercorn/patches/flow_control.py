@@ -11,6 +11,9 @@ under the end of a stream, and its client waits.
 Fault 3: the buffer of a stream that is reset stays, and its node in the tree of priorities, unless the send task finds
 that h2 has forgotten the stream, which h2 does at the next request. The tree refuses the 1001st node with an exception
 that ends the connection and all streams on it.
+
+Fault 4: of two that wait for room in one buffer, an app and the reader of its WebSocket, one may wait on an event that
+the other has replaced: forever.
 """
 
 from __future__ import annotations
@@ -46,8 +49,20 @@ def repair() -> None:
 
     pop.repaired = True  # type: ignore[attr-defined]
     h2.StreamBuffer.pop = pop  # type: ignore[method-assign]
+    h2.StreamBuffer.push = push  # type: ignore[method-assign]
     h2.StreamBuffer.set_complete = set_complete  # type: ignore[method-assign]
     h2.H2Protocol._send_data = send_data_and_tell  # type: ignore[method-assign]
+
+
+async def push(self: Any, data: bytes) -> None:
+    if self._complete:
+        raise h2.BufferCompleteError
+    self.buffer.extend(data)
+    await self._is_empty.clear()
+    while len(self.buffer) >= h2.BUFFER_HIGH_WATER and not self._complete:
+        if self._paused.is_set():  # else somebody may wait on it
+            await self._paused.clear()
+        await self._paused.wait()
 
 
 async def pop(self: Any, max_length: int) -> bytes:

@@ -5,18 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any, final
 
 from h2.errors import ErrorCodes
-from h2.events import RequestReceived, StreamReset
+from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
 from h2.exceptions import ProtocolError
-from hypercorn.events import Closed, Updated
+from h2.settings import Settings
+from hypercorn.events import Closed, RawData, Updated
 from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.ws_stream import WSStream
+from hypercorn.protocol.ws_stream import ASGIWebsocketState
+from hyperframe.exceptions import HyperframeError
 
 from ..._common.logs import log_by_hypercorn
+from ..http1_writer import repair_http2
 from .flow_control import free
+from .turns import Turn, pieces
 from .versions import can_repair
+from .websockets import is_websocket, receive_later
 
 _MALFORMED = (ProtocolError, UnicodeDecodeError, UnboundLocalError)
 """What hypercorn raises at a frame for a closed stream, at a path or method beyond ASCII, and at a missing path."""
@@ -42,15 +48,19 @@ def lift_request_limit(protocol: Any) -> None:
 def repair() -> None:
     """Repair every HTTP/2 connection that begins from now on."""
     init: Callable[..., None] = H2Protocol.__init__
-    parts = ("_handle_events", "handle", "_create_stream", "_close_stream", "_priority_updated")
+    parts = ("_handle_events", "handle", "initiate", "_create_stream", "_close_stream", "_priority_updated")
     if hasattr(init, "original") or not can_repair("what ends a stream of HTTP/2", H2Protocol, parts):
         return
 
     def init_and_keep(self: Any, *arguments: Any, **options: Any) -> None:
         init(self, *arguments, **options)
         keep_answered_streams(self)
+        if hasattr(getattr(self.send, "__self__", None), "send_lock"):  # before anything is written
+            repair_http2(self)
+        self.connection.local_settings = _Settings(client=False, initial_values=dict(self.connection.local_settings))
 
     _replace("__init__", init_and_keep)
+    _replace("initiate", _initiate_with(H2Protocol.initiate))
     _contain_events()
     _free_streams()
     _replace("_priority_updated", _ignore_priority)
@@ -74,8 +84,12 @@ def _contain_events() -> None:
 
         def one_by_one() -> Iterator[Any]:
             nonlocal current
-            for current in events:  # noqa: UP028 - so that we know at which one hypercorn fails
-                yield current
+            for current in events:  # so that it is known at which one hypercorn fails
+                stream = self.streams.get(getattr(current, "stream_id", None))
+                if is_websocket(stream) and isinstance(current, (DataReceived, StreamEnded)):
+                    receive_later(self, stream, current, partial(_give_up, self, stream.stream_id))
+                else:
+                    yield current
             current = None
 
         rest = one_by_one()
@@ -115,6 +129,9 @@ def _free_streams() -> None:
     take: Callable[[Any, Any], Awaitable[None]] = H2Protocol.handle
 
     async def create_or_close(self: Any, request: Any) -> None:
+        if _is_one_too_many(self, request.stream_id):
+            await reset_stream(self, request.stream_id, ErrorCodes.REFUSED_STREAM)
+            return
         await create(self, request)
         stream = self.streams.get(request.stream_id)
         if stream is not None and stream.closed:
@@ -127,8 +144,17 @@ def _free_streams() -> None:
             await self._flush()
 
     async def take_and_forget(self: Any, event: Any) -> None:
+        if isinstance(event, RawData):
+            turn = Turn()
+            for piece in pieces(event.data):
+                if not self.closed:
+                    await take(self, RawData(data=piece))
+                    await turn.give()
+            return
         await take(self, event)
         if isinstance(event, Closed):
+            for stream_id in list(self.stream_buffers):  # of streams whose apps have left, or wait for a window
+                await free(self, stream_id)
             await self.send(Updated(idle=False))  # or the task with the timer stays for as long as that runs
 
     _replace("_create_stream", create_or_close)
@@ -143,8 +169,8 @@ async def _settle(protocol: Any, stream_id: int) -> bool:
         return False
     if protocol.closed or _is_closed(protocol.connection, stream_id):
         await free(protocol, stream_id)
-    elif isinstance(protocol.streams.get(stream_id), WSStream):  # its last frame waits there, and ends it
-        buffer.set_complete()
+    elif is_websocket(stream := protocol.streams.get(stream_id)) and stream.state is not ASGIWebsocketState.HANDSHAKE:
+        buffer.set_complete()  # its last frame waits there, and ends it
         protocol.priority.unblock(stream_id)
     elif not buffer._complete:  # its app has left: what the client has had must not look whole
         await _reset(protocol, stream_id, ErrorCodes.INTERNAL_ERROR)
@@ -174,6 +200,47 @@ async def _reset(protocol: Any, stream_id: int, code: ErrorCodes) -> None:
         with suppress(ProtocolError):  # the connection is closed
             protocol.connection.reset_stream(stream_id, error_code=code)
     await free(protocol, stream_id)
+
+
+@final
+class _Settings(Settings):
+    """What h2 tells the client of this side, and obeys itself.
+
+    Fault: h2 ends the connection, and with it all streams on it, at a stream more than the client may open. RFC 9113,
+    5.1.2, has that for an error of this stream. So h2 takes any number, and the stream is refused when it is begun.
+    """
+
+    max_concurrent_streams = 2**31 - 1
+
+
+def _is_one_too_many(protocol: Any, stream_id: int) -> bool:
+    """Return True if as many streams as may be were open before this one; more of them may be in h2 already."""
+    streams = protocol.connection.streams.items()
+    before = sum(stream.open for other, stream in streams if other < stream_id and other % 2)
+    return bool(before >= protocol.config.h2_max_concurrent_streams)
+
+
+def _initiate_with(initiate: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Handle the request of an upgrade from HTTP/1.1 like any other.
+
+    Fault: hypercorn handles it before the task runs that sends. If it answers by itself, it waits forever for the end
+    of its answer to be sent; and a request or a setting that is malformed ends the connection with a traceback.
+    """
+
+    async def initiate_and_handle(self: Any, headers: Any = None, settings: bytes | None = None) -> None:
+        try:
+            await initiate(self, None, settings)
+        except (ProtocolError, ValueError, HyperframeError):
+            if settings is None:
+                raise
+            await self.send(Closed())
+            return
+        if headers is not None:
+            request, end = RequestReceived.__new__(RequestReceived), StreamEnded.__new__(StreamEnded)
+            request.stream_id, request.headers, end.stream_id = 1, headers, 1  # older h2 take no arguments
+            await self._handle_events([request, end])
+
+    return initiate_and_handle
 
 
 async def _ignore_priority(_: Any, __: object) -> None:
