@@ -121,7 +121,9 @@ def say(text: str) -> None:
 
 
 def main() -> int:
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # so that no server stays behind
+    # So that no server stays behind; a shell has its background jobs ignore the first of them.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     given = arguments()
     if given.replay:
         script = Script.loaded(given.replay.read_text())

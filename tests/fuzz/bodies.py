@@ -56,6 +56,20 @@ def any_body(dice: random.Random, size: int, path: str | None = None) -> Body:
     return Body(path, JSON, text.encode("utf-8", "replace"))
 
 
+PART = b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n'
+SOUND: list[tuple[str, str, Body]] = [
+    ("POST", "/list", Body("/list", JSON, b"[1,2,3]")),
+    ("POST", "/attrs", Body("/attrs", JSON, b'{"id":1,"tags":[{"name":"a"}]}')),
+    ("POST", "/mapping", Body("/mapping", FORM, b"a=1&b=2")),
+    ("POST", "/any", Body("/any", f"{MULTIPART}; boundary=b", PART + b"1\r\n--b--")),
+    ("GET", "/any?a=1", Body("/any", JSON, b"")),
+    *(("GET", path, Body(path, JSON, b"")) for path in ("/idle", "/ticks", "/flood", "/refused") for _ in range(2)),
+    ("POST", "/idle", Body("/idle", JSON, b"{}")),
+    ("POST", "/flood", Body("/flood", JSON, b"")),
+]
+"""Good requests: method, path and body."""
+
+
 # JSON
 
 

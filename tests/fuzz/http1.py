@@ -7,7 +7,7 @@ import random
 import h11
 
 from tests.fuzz.app import METHODS, PREFIX
-from tests.fuzz.bodies import any_body, spoilt
+from tests.fuzz.bodies import SOUND, any_body, spoilt
 from tests.fuzz.inputs import INPUTS
 from tests.fuzz.scripts import Script, script_of
 
@@ -69,7 +69,10 @@ def connection(dice: random.Random) -> Script:
     """Think of a connection."""
     if dice.random() < 0.03:
         return script_of(dice, [_flood(dice)])
-    parts = [part for _ in range(dice.choice([1, 1, 1, 2, 3, 8])) for part in _request(dice)]
+    count = dice.choice([1, 1, 1, 2, 3, 8])
+    if dice.random() < 0.3:
+        return script_of(dice, [_sound(dice) for _ in range(count)])
+    parts = [part for _ in range(count) for part in _request(dice)]
     if dice.random() < 0.3:
         at = dice.randrange(len(parts))
         parts[at] = spoilt(dice, parts[at])
@@ -78,7 +81,15 @@ def connection(dice: random.Random) -> Script:
     return script_of(dice, parts)
 
 
+def _sound(dice: random.Random) -> bytes:
+    method, path, body = dice.choice(SOUND)
+    head = f"{method} {PREFIX}{path} HTTP/1.1\r\nHost: test\r\nContent-Type: {body.content_type}\r\n"
+    return f"{head}Content-Length: {len(body.data)}\r\n\r\n".encode() + body.data
+
+
 def _request(dice: random.Random) -> list[bytes]:
+    if dice.random() < 0.2:
+        return [_sound(dice)]
     body = any_body(dice, int(20_000 ** dice.random()))
     target = dice.choice([PREFIX + body.path] * 3 + [dice.choice(ACTIONS), dice.choice(PATHS), dice.choice(TARGETS)])
     method = dice.choice([dice.choice(METHODS), "POST", "POST", "GET", dice.choice(ODD_METHODS)])

@@ -21,7 +21,7 @@ from hyperframe.frame import (
 )
 
 from tests.fuzz.app import METHODS, PREFIX
-from tests.fuzz.bodies import any_body, spoilt
+from tests.fuzz.bodies import SOUND, any_body, spoilt
 from tests.fuzz.http1 import ACTIONS, PATHS, TARGETS
 from tests.fuzz.scripts import Script, script_of
 
@@ -93,6 +93,8 @@ class Maker:
 
     def request(self) -> bytes:
         dice = self.dice
+        if dice.random() < 0.4:
+            return self.sound_request()
         body = any_body(dice, int(5000 ** dice.random()))
         paths = [PREFIX + body.path] * 3 + [dice.choice(ACTIONS), dice.choice(PATHS), dice.choice(TARGETS)]
         pairs: list[Header] = [(":method", dice.choice([*METHODS, "POST", "POST", "HEAD", "É"]))]
@@ -106,6 +108,15 @@ class Maker:
         stream, self.next_id = self.next_id, self.next_id + dice.choice([2, 2, 2, 2, 4, 0])
         sent = self.headers(pairs, stream, ends=not data and dice.random() < 0.9)
         return sent + self.data(stream, data) if data else sent
+
+    def sound_request(self) -> bytes:
+        method, path, body = self.dice.choice(SOUND)
+        pairs: list[Header] = [(":method", method), (":path", PREFIX + path), (":scheme", "http")]
+        pairs += [(":authority", "test"), ("content-type", body.content_type)]
+        stream, self.next_id = self.next_id, self.next_id + 2
+        encoded = self.encoder.encode(pairs)
+        head = frame(1, 4 | (not body.data), stream, encoded)
+        return head + frame(0, 1, stream, body.data) if body.data else head
 
     def data(self, stream: int, data: bytes) -> bytes:
         dice = self.dice
@@ -196,6 +207,11 @@ def opening(maker: Maker) -> list[bytes]:
 def connection(dice: random.Random) -> Script:
     """Think of a connection."""
     maker = Maker(dice)
+    if dice.random() < 0.3:
+        first = settings(dice.choice([{}, {}, {4: 0}, {4: 100}, {4: 2**31 - 1}]))
+        requests = [maker.sound_request() for _ in range(dice.choice([1, 1, 2, 5, 20]))]
+        resets = [frame(3, 0, maker.known_id(), struct.pack(">I", 8)) for _ in range(dice.choice([0, 0, 1, 3]))]
+        return script_of(dice, [PREFACE, first, *requests, *resets])
     parts = opening(maker)
     parts += [maker.request() for _ in range(dice.choice([0, 1, 1, 2, 5]))]
     parts += [maker.any_frame() for _ in range(dice.choice([0, 1, 2, 4, 10, 30]))]

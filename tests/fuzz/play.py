@@ -24,6 +24,9 @@ SCRIPT_S = 3.0
 SETTLE_S = 20.0
 """How long a server may take to be as before, once all clients have left."""
 
+STILL_S = 6.0
+"""After how long what is left is taken to stay: longer than any timer of the app that is fuzzed."""
+
 GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
@@ -69,11 +72,14 @@ class Target:
 
     async def settled(self, before: Figures, within_s: float = SETTLE_S) -> Figures:
         """Wait until the worker holds no more than *before*, and return what it holds then, or in the end."""
+        last, changed_at = before, trio.current_time()
         deadline = trio.current_time() + within_s
         while True:
             now = await self.figures()
+            if (now.tasks, now.files) != (last.tasks, last.files):
+                last, changed_at = now, trio.current_time()
             is_settled = now.tasks <= before.tasks and now.files <= before.files
-            if is_settled or trio.current_time() > deadline:
+            if is_settled or trio.current_time() > min(deadline, changed_at + STILL_S):
                 return now
             await trio.sleep(0.1)
 

@@ -8,11 +8,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from tests.fuzz.campaign import LONGEST_S, Report
-from tests.fuzz.play import Target, target
+from tests.fuzz.play import STILL_S, Target, target
 from tests.fuzz.scripts import Script
-
-LEAVING_S = 6.0
-"""After how long a connection is taken for left behind: longer than any timer of the app that is fuzzed."""
 
 Guilty = Callable[[Target, Sequence[Script]], Awaitable[list[Script]]]
 """Plays scripts, and returns those that show a fault again."""
@@ -31,7 +28,7 @@ async def leaving(server: Target, scripts: Sequence[Script]) -> list[Script]:
     async with trio.open_nursery() as nursery:
         for _ in range(8):
             nursery.start_soon(play_some)
-    with trio.move_on_after(LEAVING_S):
+    with trio.move_on_after(STILL_S):
         while (await server.figures()).ports - before:  # noqa: ASYNC110 - it is in another process
             await trio.sleep(0.3)
     left = (await server.figures()).ports - before
