@@ -240,6 +240,13 @@ def test_any_json_is_answered(path: str, text: str, data: st.DataObject) -> None
     is_answered(Request("POST", PREFIX + path, b"", [(b"content-type", b"application/json")], body))
 
 
+@pytest.mark.parametrize("kind", ["application/json", FORM, f"{MULTIPART}; boundary=bnd"])
+def test_a_body_that_is_announced_and_does_not_come_is_answered(kind: str) -> None:
+    """As h2 lets it through, where the request ends with its headers."""
+    headers = [(b"content-type", kind.encode()), (b"content-length", b"5")]
+    is_answered(Request("POST", f"{PREFIX}/list", b"", headers, []))
+
+
 @given(path=st.sampled_from(list(INPUTS)), query=queries())
 def test_any_query_is_answered(path: str, query: bytes) -> None:
     is_answered(Request("GET", PREFIX + path, query, [], []))

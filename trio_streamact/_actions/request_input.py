@@ -130,13 +130,20 @@ async def _whole_body(request: Request, limit_bytes: int) -> bytes:
 
 
 def _check_unread(request: Request) -> None:
-    """Raise ``RuntimeError`` if the client sent a body: it arrives here empty, so the app has read it."""
+    """Return if the client has sent no body. It arrives here empty.
+
+    Raises:
+        RuntimeError: The app has read the body before, and not kept it.
+        ActionError: ``PARSE_ERROR``: the client has announced a body and sent none, as it can over HTTP/2.
+    """
     exchange = exchange_of(request.scope)  # it also counts the bytes of a body without a Content-Length
-    if request.content_length or exchange.received_bytes:
+    if exchange.received_bytes if exchange.has_middleware else request.content_length:
         raise RuntimeError(
             "the request's body was read before the action could read it, and was not kept: a before_request function "
             "or a guard must keep it, as `await request.get_data()` does without `cache=False`"
         )
+    if request.content_length:
+        raise parse_error("Request body is incomplete")
 
 
 async def _body_parts(request: Request) -> AsyncGenerator[bytes, None]:
