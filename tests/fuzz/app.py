@@ -6,6 +6,8 @@ import ctypes
 import gc
 import os
 import time
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -106,6 +108,15 @@ if os.environ.get("FUZZ_WEBSOCKETS", "1") != "0":
             await trio.sleep(0.001)
 
 
+def _tasks() -> Iterator[trio.lowlevel.Task]:
+    waiting = [trio.lowlevel.current_root_task()]
+    while waiting:
+        task = waiting.pop()
+        if task is not None:
+            yield task
+            waiting += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+
+
 @app.get("/figures")
 async def figures() -> dict[str, Any]:
     """What this worker holds: tasks, descriptors, memory, and which clients' connections are still there."""
@@ -113,9 +124,11 @@ async def figures() -> dict[str, Any]:
     with suppress(OSError, AttributeError):  # not of glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[1])  # noqa: ASYNC240 - which waits for nothing
+    names = Counter(task.name for task in _tasks())
     protocols = [each.protocol.protocol for each in gc.get_objects() if type(each) is TCPServer]
     return {
         "tasks": trio.lowlevel.current_statistics().tasks_living,
+        "names": names,
         "files": len(os.listdir("/proc/self/fd")),
         "kib": pages * os.sysconf("SC_PAGE_SIZE") // 1024,
         "ports": [protocol.client[1] for protocol in protocols if protocol.client is not None],

@@ -84,7 +84,8 @@ class Report:
         """Return what is not as it must be."""
         before, after = self.held[0], self.held[-1]
         found = {
-            f"{after.tasks - before.tasks} tasks are left": after.tasks > before.tasks,
+            f"{after.tasks - before.tasks} tasks are left: {dict(after.names - before.names)}": after.tasks
+            > before.tasks,
             f"{after.files - before.files} descriptors are left": after.files > before.files,
             f"memory has grown by {self.growth_kib} KiB": self.growth_kib > GROWTH_KIB,
             f"a neighbour waited {self.longest_held_s:.3f} s for the worker": self.longest_held_s > LONGEST_S,
@@ -130,7 +131,9 @@ class Campaign:
         async with target(websockets=websockets) as server, neighbour(server) as look:
             empty = await server.at_rest()
             await self._play(server, itertools.islice(self.scripts, warm_up))
-            report.held.append(evolve(await server.settled(empty), tasks=empty.tasks, files=empty.files))
+            report.held.append(
+                evolve(await server.settled(empty), tasks=empty.tasks, files=empty.files, names=empty.names)
+            )
             self._logged = len(server.output)
             ends = time.monotonic() + self.seconds
             while batch := [*itertools.islice(self.scripts, BATCH)]:

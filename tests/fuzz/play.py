@@ -8,6 +8,7 @@ import socket
 import struct
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
@@ -39,6 +40,8 @@ class Figures:
     kib: int
     ports: frozenset[int]
     cpu_s: float
+    names: Counter[str]
+    """How many tasks there are of each name."""
 
 
 @define(eq=False)
@@ -58,7 +61,7 @@ class Target:
                 await stream.send_all(b"GET /figures HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
                 received = b"".join([part async for part in stream])
         told = json.loads(received.partition(b"\r\n\r\n")[2])
-        return Figures(**{**told, "ports": frozenset(told["ports"])})
+        return Figures(**{**told, "ports": frozenset(told["ports"]), "names": Counter(told["names"])})
 
     async def at_rest(self) -> Figures:
         """Wait until the worker holds what it did a moment ago, and return what that is."""
