@@ -190,10 +190,15 @@ class Connection:
 class NoConnection:
     """Stands for the connection of an exchange where it cannot be found, and of one in memory."""
 
-    is_known = is_multiplexed = is_stuck = is_over = is_closed = False
-    has_head = True
-    unacknowledged_bytes = waiting_bytes = 0
-    silence_s = math.inf
+    is_known: ClassVar[bool] = False
+    is_multiplexed: ClassVar[bool] = False
+    is_stuck: ClassVar[bool] = False
+    is_over: ClassVar[bool] = False
+    is_closed: ClassVar[bool] = False
+    has_head: ClassVar[bool] = True
+    unacknowledged_bytes: ClassVar[int] = 0
+    waiting_bytes: ClassVar[int] = 0
+    silence_s: ClassVar[float] = math.inf
 
     @property
     def worker(self) -> UnknownWorker:
