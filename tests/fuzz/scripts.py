@@ -33,6 +33,12 @@ class Script:
     def size(self) -> int:
         return sum(len(data) for _, data in self.pieces)
 
+    def __str__(self) -> str:
+        told = ", ".join(
+            f"{pause_s:g} s {data[:200]!r}{'...' * (len(data) > 200)}" for pause_s, data in self.pieces[:20]
+        )
+        return f"{self.name}, {self.size} bytes, ends by {self.end} after {self.wait_s:g} s, reads {self.reads}: {told}"
+
     def dumped(self) -> str:
         """Return the script as a line of JSON."""
         pieces = [[pause_s, data.decode("latin-1")] for pause_s, data in self.pieces]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 from collections.abc import Awaitable, Callable, Sequence
 
 import trio
@@ -62,6 +63,7 @@ async def holding(server: Target, scripts: Sequence[Script]) -> list[Script]:
 async def shrunk(guilty: Guilty, suspects: Sequence[Script], within_s: float, *, websockets: bool) -> Script | None:
     """Return the shortest script that shows the fault, or None if none of the *suspects* shows it again."""
     best: Script | None = None
+    dice = random.Random(0)
     async with target(websockets=websockets) as server:
         await server.at_rest()
         with trio.move_on_after(within_s):
@@ -71,7 +73,7 @@ async def shrunk(guilty: Guilty, suspects: Sequence[Script], within_s: float, *,
                     break
             while best is not None:
                 shorter = [script for script in best.shorter() if _length(script) < _length(best)]
-                found = await guilty(server, shorter[:60])
+                found = await guilty(server, dice.sample(shorter, min(60, len(shorter))))
                 if not found:
                     break
                 best = min(found, key=_length)
