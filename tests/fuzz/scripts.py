@@ -34,9 +34,8 @@ class Script:
         return sum(len(data) for _, data in self.pieces)
 
     def __str__(self) -> str:
-        told = ", ".join(
-            f"{pause_s:g} s {data[:200]!r}{'...' * (len(data) > 200)}" for pause_s, data in self.pieces[:20]
-        )
+        shown = [(pause_s, f"{data[:200]!r}{'...' * (len(data) > 200)}") for pause_s, data in self.pieces[:20]]
+        told = ", ".join(f"{pause_s:g} s {data}" for pause_s, data in shown)
         return f"{self.name}, {self.size} bytes, ends by {self.end} after {self.wait_s:g} s, reads {self.reads}: {told}"
 
     def dumped(self) -> str:
