@@ -42,6 +42,7 @@ async def test_a_connection_that_fails_ends_alone_and_is_logged(
     async with serving(app) as server, http2(server) as client:
         ticking = await client.request(f"{PREFIX}/ticks")
         await client.until(lambda: b"data: 1" in client.bodies[ticking])
+        leave_out(monkeypatch, H2Protocol, "initiate")  # which takes this client's fault for what it is
         async with await server.connect() as stranger:
             await stranger.stream.send_all(FATAL)
             with trio.move_on_after(2):
@@ -72,6 +73,7 @@ async def test_without_the_repair_such_a_connection_ends_the_server(monkeypatch:
     """Fails once hypercorn contains the failures of a connection."""
     app, _ = make_app()
     leave_out(monkeypatch, TCPServer, "run")
+    leave_out(monkeypatch, H2Protocol, "initiate")
     with pytest.raises(BaseExceptionGroup) as caught:
         async with serving(app) as server, await server.connect() as stranger:
             await stranger.stream.send_all(FATAL)

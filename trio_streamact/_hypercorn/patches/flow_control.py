@@ -48,6 +48,8 @@ def repair() -> None:
             await buffer._is_empty.set()  # its end is sent
 
     pop.repaired = True  # type: ignore[attr-defined]
+    pop.original = h2.StreamBuffer.pop  # type: ignore[attr-defined]
+    push.original = h2.StreamBuffer.push  # type: ignore[attr-defined]
     h2.StreamBuffer.pop = pop  # type: ignore[method-assign]
     h2.StreamBuffer.push = push  # type: ignore[method-assign]
     h2.StreamBuffer.set_complete = set_complete  # type: ignore[method-assign]
