@@ -5,28 +5,28 @@ import type {
   StreamActionSnapshot,
 } from "./streamact.js";
 
-/** What `useStreamAction` gives: the state as it is rendered, and two functions that stay the same. */
+/** The result of `useStreamAction`: the rendered state, and two functions that stay the same. */
 export interface UseStreamActionReturn<Input = any, Chunk = any> extends StreamActionSnapshot<Chunk> {
   /**
-   * Begin a run, and end the one in flight, of which nothing more is heard. The state begins anew.
+   * Start a run, and end the run in progress, which then calls no more callbacks. The state is reset.
    *
-   * Never rejects. Resolves when this run is over: done, failed, stopped, or replaced by another. Once the component
-   * is gone, it does nothing.
+   * Never rejects. Resolves when this run has ended: done, failed, stopped, or replaced by another run. After the
+   * component was unmounted, it does nothing.
    */
   readonly execute: (...input: InputArguments<Input>) => Promise<void>;
-  /** End the run in flight, at once; the server cancels its handler. Does nothing when nothing runs. */
+  /** End the run in progress at once; the server cancels the handler. Does nothing if there is no run. */
   readonly stop: () => void;
-  /** All chunks of the run so far, as they were at this render: a new array whenever there are more. */
+  /** All chunks of the run so far, at the time of this render. If there are more chunks, it is a new array. */
   readonly chunks: readonly Chunk[];
 }
 
 /**
- * Call a streaming server action, and render what has come of it. For React 18 and later.
+ * Call a streaming server action, and render the state of its run. For React 18 and later.
  *
- * The run is stopped when the component goes away, or when the action's path or method is another one. Of the options
- * those of the last render count.
+ * The run is stopped when the component is unmounted, or when the path or the method of the action changes. The
+ * options are those of the last render.
  *
- * @param reference The action, out of the generated module of references; it brings its types.
+ * @param reference The action, from the generated module `actions.js`. It contains the types.
  */
 export function useStreamAction<Input, Chunk>(
   reference: StreamActionReference<Input, Chunk>,
@@ -34,7 +34,7 @@ export function useStreamAction<Input, Chunk>(
 ): UseStreamActionReturn<Input, Chunk>;
 
 /**
- * Call a streaming server action, and render what has come of it.
+ * Call a streaming server action, and render the state of its run.
  *
  * @param url The action's path or URL.
  */

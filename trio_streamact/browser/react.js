@@ -11,10 +11,10 @@ import { createStreamAction } from "./streamact.js";
 /** @typedef {import("./streamact.js").StreamActionOptions<any>} Options */
 
 /**
- * Call a streaming server action, and render what has come of it.
+ * Call a streaming server action, and render the state of its run.
  *
- * The run ends with the component. The options are those of the last render, and the state begins anew when the action's
- * path or method is another one.
+ * The run is stopped when the component is unmounted. The options are those of the last render. If the path or the
+ * method of the action changes, the state is reset.
  *
  * @param {string | Reference} action
  * @param {Options} [options]
@@ -23,7 +23,8 @@ import { createStreamAction } from "./streamact.js";
 export function useStreamAction(action, options = {}) {
   const latest = useRef(options);
   useInsertionEffect(() => {
-    latest.current = options; // behind the render, which may be thrown away, and before any effect that may execute
+    // After the render, because React may discard a render; and before any effect that may call `execute`.
+    latest.current = options;
   });
 
   const path = typeof action === "string" ? action : action.path;
@@ -40,7 +41,7 @@ export function useStreamAction(action, options = {}) {
 }
 
 /**
- * Make the one source of a component: it is stopped once nobody watches it any more.
+ * Create the stream action of a component. It is stopped when its last listener was removed.
  *
  * @param {string} path
  * @param {string} method
@@ -64,7 +65,7 @@ function open(path, method, latest) {
       return () => {
         unsubscribe();
         watchers -= 1;
-        // StrictMode takes a component down and puts it back at once, which must not end a run.
+        // StrictMode unmounts a component and mounts it again at once. This must not end a run.
         queueMicrotask(() => {
           if (watchers > 0) return;
           isOver = true;
@@ -75,14 +76,15 @@ function open(path, method, latest) {
 
     /** @param {unknown} [input] */
     async execute(input) {
-      // Whoever waited for something else, and has been left meanwhile, must not start a stream that nobody will stop.
+      // A caller may have awaited something else while the component was unmounted. Nothing would stop a stream that
+      // it starts now.
       if (!isOver) await source.execute(input);
     },
   };
 }
 
 /**
- * Give options that are always those of the last render.
+ * Return options that always have the values of the last render.
  *
  * @param {{ readonly current: Options }} latest
  * @returns {Options}
@@ -111,7 +113,7 @@ function upToDate(latest) {
 }
 
 /**
- * Make what a component is given of *snapshot*.
+ * Return the value that a component receives for *snapshot*.
  *
  * @param {ReturnType<typeof open>} run
  * @param {import("./streamact.js").StreamActionSnapshot<any>} snapshot
@@ -123,8 +125,8 @@ function rendered({ execute, stop }, { chunks, data, status, error }) {
   return {
     execute,
     stop,
-    // The source's array grows in place, and React takes the same array for no change: in `memo`, in a list of
-    // dependencies, and wherever its compiler looks. Whoever does not ask for the chunks does not pay for the copy.
+    // The array of the source grows in place. For React, the same array means no change: in `memo`, in a list of
+    // dependencies, and in its compiler. So return a copy, made only if the component reads the chunks.
     get chunks() {
       return (copy ??= chunks.slice(0, count));
     },

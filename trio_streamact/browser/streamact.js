@@ -1,13 +1,17 @@
 // @ts-check
-/** The client of streaming server actions; streamact.d.ts says how to use it. */
+/** The client of streaming server actions. streamact.d.ts documents it. */
 
 const UTF8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Bytes to events, by the HTML Living Standard, 9.2.5 and 9.2.6; but an event that is too large is a RangeError. */
+/**
+ * Decodes bytes to events. Source: HTML Living Standard, 9.2.5 and 9.2.6.
+ *
+ * One departure: the standard does not limit the size of an event; this decoder throws a RangeError.
+ */
 export class EventDecoder {
   retryMs = /** @type {number | null} */ (null);
   #bytes = new Uint8Array(0);
-  #size = 0; // how much of it an unfinished line takes
+  #size = 0; // the bytes of an unfinished line, at the start of #bytes
   #atStart = true;
   #afterCr = false;
   #data = /** @type {string[]} */ ([]);
@@ -26,7 +30,7 @@ export class EventDecoder {
     const size = end + part.length;
     let bytes = this.#bytes;
     if (size > bytes.length) {
-      // Room to spare: a long line in tiny parts must not be copied with each.
+      // Allocate more than needed: else a long line in tiny parts would be copied with each part.
       bytes = new Uint8Array(2 * size);
       bytes.set(this.#bytes.subarray(0, end));
       this.#bytes = bytes;
@@ -45,7 +49,7 @@ export class EventDecoder {
         [this.#type, this.#data, this.#dataBytes] = ["", [], 0];
         if (data.length) yield { type: type || "message", data: data.join("\n"), id: this.#id };
       }
-      // A CR ends a line at once, and an LF behind it nothing: waiting for it would hold an event back.
+      // A CR ends a line at once, and an LF directly after it is ignored. Waiting for the LF would delay the event.
       this.#afterCr = !isLf;
       this.#atStart = false;
       start = end + 1;
@@ -65,13 +69,13 @@ export class EventDecoder {
       this.#dataBytes += line.length;
     } else if (name === "event") this.#type = value;
     else if (name === "id" && !value.includes("\0")) this.#id = value;
-    else if (name === "retry" && /^\d+$/.test(value)) this.retryMs = Math.min(+value, 2 ** 31 - 1); // as far as timers go
+    else if (name === "retry" && /^\d+$/.test(value)) this.retryMs = Math.min(+value, 2 ** 31 - 1); // the longest timer
   }
 
   #check(lineBytes) {
     if (this.#dataBytes + lineBytes <= this.#limit) return;
-    this.#limit = -1; // from here on it takes nothing
-    throw RangeError("an event that is too large");
+    this.#limit = -1; // every later call of `feed` throws, too
+    throw RangeError("The event is larger than maxEventBytes");
   }
 }
 
@@ -88,7 +92,7 @@ const FAILURES = {
 
 const failure = (code, [statusCode, message] = FAILURES[code]) => ({ code, message, statusCode });
 
-/** Say what an event means: `{ chunk }`, `{ error }`, or done, which is `{}`. @returns {any} */
+/** Return the message in an event: `{ chunk }`, `{ error }`, or `{}` for done. @returns {any} */
 function readFrame({ type, data }) {
   try {
     const chunk = JSON.parse(data);
@@ -110,7 +114,7 @@ function errorOf({ code, message, statusCode, fieldErrors, retryAfter }) {
     Number.isInteger(statusCode) &&
     statusCode >= 100 &&
     statusCode <= 599 &&
-    {}.toString.call(fields) === "[object Object]" && // a field may be called toString
+    {}.toString.call(fields) === "[object Object]" && // `fields.toString` may be a field of the input
     Object.values(fields).every(areTexts) &&
     (retryAfter == null || (Number.isFinite(retryAfter) && retryAfter >= 0));
   if (!isError) throw TypeError();
@@ -120,19 +124,19 @@ function errorOf({ code, message, statusCode, fieldErrors, retryAfter }) {
 
 const textOf = (value) => (typeof value === "object" && value ? JSON.stringify(value) : `${value ?? ""}`);
 
-/** Put the input where a request carries it: the variables of the path first, the rest in query or body. */
+/** Return the URL and the body: the input fills the variables of the path, and the rest is the query or the body. */
 function place(path, method, input) {
   let rest = input ?? {};
   const url = path.replace(/\{(\w+)\}/g, (_, name) => {
     const value = Object.hasOwn(Object(input), name) ? textOf(input[name]) : "";
-    // Dots would lead to another path, however they are encoded.
-    if (/^\.{0,2}$/.test(value)) throw TypeError(`The path needs a ${name}`);
+    // Such a segment changes the path, also if it is escaped.
+    if (/^\.{0,2}$/.test(value)) throw TypeError(`The input has no valid value for the URL variable ${name}`);
     if (rest === input) rest = { ...input };
     delete rest[name];
     return encodeURIComponent(value);
   });
   if (!/^(GET|HEAD)$/i.test(method)) return [url, JSON.stringify(rest)];
-  if (typeof rest !== "object") throw TypeError("A query is made of an object");
+  if (typeof rest !== "object") throw TypeError("The input must be an object, because the query contains its members");
   const query = new URLSearchParams(Object.entries(rest).map(([name, value]) => [name, textOf(value)]));
   return [`${url}${url.includes("?") ? "&" : "?"}${query}`.replace(/[?&]$/, "")];
 }
@@ -150,7 +154,7 @@ function call(callback, value) {
 /** @type {(action: any, options?: any) => import("./streamact.js").StreamAction} */
 export function createStreamAction(action, options = {}) {
   let snapshot = /** @type {any} */ ({ status: "idle", chunks: [], data: null, error: null });
-  let current; // the run in flight; no other has anything to say
+  let current; // the run in progress; other runs must not change the state
   const listeners = new Set();
   const timers = {};
 
@@ -158,7 +162,7 @@ export function createStreamAction(action, options = {}) {
     const mine = (snapshot = { ...snapshot, ...members });
     for (const listener of listeners) {
       call(listener);
-      if (snapshot !== mine) return; // it began or ended a run, and everybody knows by now
+      if (snapshot !== mine) return; // the listener started or ended a run, and all listeners were called for that
     }
     call(callback, value);
   }
@@ -175,7 +179,7 @@ export function createStreamAction(action, options = {}) {
 
   function alarm(code, ms = 0) {
     clearTimeout(timers[code]);
-    // Beyond 31 bits, a timer would go off at once.
+    // A timer of more than 31 bits would fire at once.
     if (ms > 0 && ms < 2 ** 31) timers[code] = setTimeout(() => fail(failure(code)), ms);
   }
 
@@ -192,9 +196,9 @@ export function createStreamAction(action, options = {}) {
       if (run === current) await read(run, response);
     } catch (/** @type {any} */ error) {
       const { blame } = run;
-      const told = failure(blame, FAILURES[blame] ?? [400, `${error?.message ?? error}`]);
-      // For the developer's eyes: no member that is copied, compared or written as JSON.
-      if (run === current) fail(Object.defineProperty(told, "cause", { value: error }));
+      const reported = failure(blame, FAILURES[blame] ?? [400, `${error?.message ?? error}`]);
+      // For debugging only. Not enumerable, so it is not copied, compared or serialized as JSON.
+      if (run === current) fail(Object.defineProperty(reported, "cause", { value: error }));
     }
   }
 
@@ -206,14 +210,15 @@ export function createStreamAction(action, options = {}) {
     headers.set("Accept", "text/event-stream");
     if (body) headers.set("Content-Type", "application/json");
     run.blame = "NETWORK_ERROR";
-    const redirect = options.followRedirects ? "follow" : "manual"; // its target would get headers and input
-    return fetch(url, { method, headers, body, redirect, signal: run.signal }); // which sends nothing once the run is over
+    const redirect = options.followRedirects ? "follow" : "manual"; // the target would receive headers and input
+    // If the run has ended meanwhile, its signal is aborted, and `fetch` sends nothing.
+    return fetch(url, { method, headers, body, redirect, signal: run.signal });
   }
 
   async function read(run, { ok, status, headers, body }) {
     // In a browser the status of a redirect is 0.
     if (/^(0|30[12378])$/.test(status)) return fail(failure("REDIRECTED"));
-    if (status > 599) status = 502; // RFC 9110, 15; error frames have no other, either
+    if (status > 599) status = 502; // RFC 9110, 15: not valid; error frames do not allow it, either
     if (!ok) return fail(failure("HTTP_ERROR", [status, `HTTP ${status}`]));
     if (!/^text\/event-stream *(;|$)/i.test(headers.get("Content-Type"))) return fail(failure("NOT_A_STREAM"));
     const decoder = new EventDecoder(options.maxEventBytes);

@@ -7,36 +7,37 @@ import type {
   StreamStatus,
 } from "./streamact.js";
 
-/** What `useStreamAction` gives: two functions, and refs that are shallow and read-only. */
+/** The result of `useStreamAction`: two functions, and refs that are shallow and read-only. */
 export interface UseStreamActionReturn<Input = any, Chunk = any> {
   /**
-   * Begin a run, and end the one in flight, of which nothing more is heard. The state begins anew.
+   * Start a run, and end the run in progress, which then calls no more callbacks. The state is reset.
    *
-   * Never rejects. Resolves when this run is over: done, failed, stopped, or replaced by another. Once the scope is
-   * gone, it does nothing.
+   * Never rejects. Resolves when this run has ended: done, failed, stopped, or replaced by another run. After the
+   * scope was disposed, it does nothing.
    */
   readonly execute: (...input: InputArguments<Input>) => Promise<void>;
-  /** End the run in flight, at once; the server cancels its handler. Does nothing when nothing runs. */
+  /** End the run in progress at once; the server cancels the handler. Does nothing if there is no run. */
   readonly stop: () => void;
   /**
-   * All chunks of the run so far. It is one array that grows, and the chunks are as they came, not reactive: a chunk
-   * costs the same however many there are. Templates, `computed`, `watchEffect` and `watch(chunks, ...)` follow it.
+   * All chunks of the run so far. It is one array, which grows in place, and its chunks are not reactive. So the cost
+   * of a chunk stays the same. Templates, `computed`, `watchEffect` and `watch(chunks, ...)` react to new chunks.
    */
   readonly chunks: Readonly<ShallowRef<readonly Chunk[]>>;
   /** The latest chunk, or null. */
   readonly data: Readonly<ShallowRef<Chunk | null>>;
-  /** Where the run stands. After `stop()` it is `"done"`. */
+  /** The status of the run. After `stop()` it is `"done"`. */
   readonly status: Readonly<ShallowRef<StreamStatus>>;
-  /** What the run has failed with, or null. */
+  /** The error of the run, or null. */
   readonly error: Readonly<ShallowRef<StreamActionError | null>>;
 }
 
 /**
- * Call a streaming server action, and hold in refs what has come of it.
+ * Call a streaming server action, and keep the state of its run in refs.
  *
- * In a component, or in another effect scope, the run is stopped with the scope. Elsewhere it is yours to stop.
+ * In a component or another effect scope, the run is stopped when the scope is disposed. Elsewhere, the caller must
+ * stop it.
  *
- * @param reference The action, out of the generated module of references; it brings its types.
+ * @param reference The action, from the generated module `actions.js`. It contains the types.
  */
 export function useStreamAction<Input, Chunk>(
   reference: StreamActionReference<Input, Chunk>,
@@ -44,7 +45,7 @@ export function useStreamAction<Input, Chunk>(
 ): UseStreamActionReturn<Input, Chunk>;
 
 /**
- * Call a streaming server action, and hold in refs what has come of it.
+ * Call a streaming server action, and keep the state of its run in refs.
  *
  * @param url The action's path or URL.
  */

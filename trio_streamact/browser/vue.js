@@ -4,19 +4,19 @@
  *
  *     const { execute, stop, chunks, status, error } = useStreamAction(aiChat);
  *
- * What it gives is described in vue.d.ts.
+ * vue.d.ts documents the result.
  */
 import { getCurrentScope, onScopeDispose, shallowReadonly, shallowRef, triggerRef } from "vue";
 import { createStreamAction } from "./streamact.js";
 
 /**
- * @param {any} action A reference or a path: `createStreamAction` knows them apart.
+ * @param {any} action A reference or a path.
  * @param {import("./streamact.js").StreamActionOptions<any>} [options]
  * @returns {import("./vue.js").UseStreamActionReturn<any, any>}
  */
 export function useStreamAction(action, options) {
   const source = createStreamAction(action, options);
-  // Shallow, all of them: a deep ref would make a proxy of every chunk that is looked at.
+  // All refs are shallow: a deep ref would create a proxy for every chunk that is read.
   const chunks = shallowRef(source.chunks);
   const data = shallowRef(source.data);
   const status = shallowRef(source.status);
@@ -25,17 +25,17 @@ export function useStreamAction(action, options) {
 
   const unsubscribe = source.subscribe(() => {
     if (chunks.value !== source.chunks) chunks.value = source.chunks;
-    else if (count !== source.chunks.length) triggerRef(chunks); // the same array, and it has grown
+    else if (count !== source.chunks.length) triggerRef(chunks); // the same array with more chunks
     count = source.chunks.length;
     data.value = source.data;
     error.value = source.error;
     status.value = source.status;
   });
 
-  let isGone = false;
+  let isDisposed = false;
   if (getCurrentScope()) {
     onScopeDispose(() => {
-      isGone = true;
+      isDisposed = true;
       source.stop();
       unsubscribe();
     });
@@ -43,8 +43,9 @@ export function useStreamAction(action, options) {
 
   return {
     async execute(...input) {
-      // Whoever waited for something else, and was left meanwhile, must not begin a stream that nobody would stop.
-      if (!isGone) await source.execute(...input);
+      // A caller may have awaited something else while the scope was disposed. Nothing would stop a stream that it
+      // starts now.
+      if (!isDisposed) await source.execute(...input);
     },
     stop: source.stop,
     chunks: shallowReadonly(chunks),
