@@ -31,7 +31,7 @@ from trio_streamact import Limits, Stream, StreamActions, StreamReport, stream_e
 from trio_streamact._hypercorn import http1_writer as writes
 from trio_streamact._hypercorn.patches.keep_alive import IdleTimer
 from trio_streamact._hypercorn.patches.pipelining import ClosedConnection
-from trio_streamact._stream.writer import BATCH_WINDOW_S
+from trio_streamact._stream.batch import BATCH_WINDOW_S
 
 DONE = b'data: {"__actions_done":true}\n\n'
 

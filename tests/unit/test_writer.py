@@ -14,8 +14,9 @@ import trio.testing
 from trio_streamact import Limits, Stream
 from trio_streamact._hypercorn import Exchange
 from trio_streamact._protocol.encoding import HEARTBEAT
+from trio_streamact._stream.batch import BATCH_WINDOW_S, Batch
 from trio_streamact._stream.buffer import StreamIsClosed
-from trio_streamact._stream.writer import BATCH_WINDOW_S, Batch, PullWriter
+from trio_streamact._stream.writer import PullWriter
 
 DONE = b"done"
 
@@ -29,7 +30,7 @@ def a_stream(writer: PullWriter) -> Stream[object]:
 
 
 async def a_batch(writer: PullWriter, most_bytes: int) -> list[bytes]:
-    batch = Batch(writer, most_bytes)
+    batch = Batch(writer.buffer, writer._take, most_bytes)
     while batch.goes_on():
         await trio.lowlevel.checkpoint()
     writer.buffer.written()
@@ -96,7 +97,7 @@ async def test_a_write_that_is_full_or_has_the_last_frame_waits_for_nobody(
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send_all)
             await trio.testing.wait_all_tasks_blocked()
-            batch = Batch(writer, most_bytes)
+            batch = Batch(writer.buffer, writer._take, most_bytes)
             if batch.goes_on():
                 await trio.testing.wait_all_tasks_blocked()
                 assert not batch.goes_on()

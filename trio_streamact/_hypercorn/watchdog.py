@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from .connection import Connection, NoConnection
+from .heartbeat import Heartbeat
 from .progress import ENOUGH_BYTES, Progress
 from .scheduler import Deadline, Scheduler
 
@@ -38,9 +39,7 @@ class Watchdog:
     stalled: bool = attrs.field(default=False, init=False)
     sends: int = attrs.field(default=0, init=False)
     _stall_s: float = attrs.field(default=math.inf, init=False)
-    _heartbeat_s: float = attrs.field(default=math.inf, init=False)
-    _beat: Callable[[], None] | None = attrs.field(default=None, init=False)
-    _wrote_at: float = attrs.field(default=-math.inf, init=False)
+    _heartbeat: Heartbeat = attrs.field(factory=Heartbeat, init=False)
     _waits_since: float = attrs.field(default=-math.inf, init=False)
     _head_is_sent: bool = attrs.field(default=False, init=False)
     _was_waiting: bool = attrs.field(default=False, init=False)
@@ -67,13 +66,13 @@ class Watchdog:
 
     def start_heartbeats(self, heartbeat_s: float, beat: Callable[[], None]) -> None:
         """Call *beat* whenever the stream has been idle for *heartbeat_s*, and look for a client that has vanished."""
-        self._wrote_at = trio.current_time()
-        self._heartbeat_s, self._beat = heartbeat_s, beat
-        self._schedule(self._wrote_at + min(heartbeat_s, self._stall_s))
+        now = trio.current_time()
+        self._heartbeat = Heartbeat(heartbeat_s, beat, wrote_at=now)
+        self._schedule(now + min(heartbeat_s, self._stall_s))
 
     def stop_heartbeats(self) -> None:
         """Call ``beat`` no more."""
-        self._beat = None
+        self._heartbeat.stop()
 
     def stop(self) -> None:
         """Watch no more."""
@@ -84,7 +83,7 @@ class Watchdog:
 
     def note_write(self, now: float) -> None:
         """Note that the stream is not idle at *now*."""
-        self._wrote_at = now
+        self._heartbeat.wrote_at = now
 
     def note_head(self) -> None:
         """Note that the app has sent the head of the response."""
@@ -149,13 +148,7 @@ class Watchdog:
         return connection.waiting_bytes > 0 or (is_sending and connection.is_stuck)
 
     def _next_beat(self, now: float) -> float:
-        """Beat if the stream has been idle for long enough, and return the next deadline."""
-        beat_at = self._wrote_at + self._heartbeat_s
-        if now >= beat_at:
-            if self._beat is not None and not self.sends:
-                self._beat()
-            beat_at = max(now, self._wrote_at) + self._heartbeat_s  # the write may be a little later than *now*
-        return min(beat_at, now + self._stall_s)
+        return min(self._heartbeat.next(now, self.sends > 0), now + self._stall_s)
 
     @property
     def _look_s(self) -> float:

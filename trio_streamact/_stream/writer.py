@@ -7,7 +7,6 @@ nothing stands between.
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 from types import TracebackType
 from typing import Self, final
@@ -19,10 +18,9 @@ from .._common.logs import log
 from .._hypercorn import Exchange, Scheduler
 from .._protocol.encoding import HEARTBEAT
 from ..limits import Limits
+from .batch import BATCH_WINDOW_S, Batch
 from .buffer import FrameBuffer
-
-BATCH_WINDOW_S = 0.001
-"""How long one write collects the frames of senders that are faster than the writes, in seconds."""
+from .fairness import FairSender
 
 HEAD_WAIT_PASSES = 2
 """For how many scheduler passes the head of a response waits for the first frame, to leave in one write with it. Two,
@@ -41,7 +39,7 @@ class _Progress(Enum):
 
 
 @attrs.define(eq=False)
-class FrameWriter:
+class FrameWriter(FairSender):
     """Owns the frames of one stream from ``send`` to the server, and counts what it writes.
 
     Attributes:
@@ -52,7 +50,6 @@ class FrameWriter:
         written_bytes: Bytes handed to the server, endings and heartbeats included.
         first_chunk_at: When the first chunk was handed to the server, in Trio's time, or None.
         waited_s: How long senders have waited for room, in seconds.
-        must_yield: Whether the sender is to yield to other tasks before it goes on.
     """
 
     limits: Limits
@@ -62,11 +59,7 @@ class FrameWriter:
     written_bytes: int = attrs.field(default=0, init=False)
     first_chunk_at: float | None = attrs.field(default=None, init=False)
     waited_s: float = attrs.field(default=0.0, init=False)
-    must_yield: bool = attrs.field(default=False, init=False)
     _last_frame: _Progress = attrs.field(default=_Progress.NOT_TAKEN, init=False)
-    _put_at: float = attrs.field(default=math.inf, init=False)  # of the newest frame in the buffer, or never
-    # trio.current_time() asks it through two more calls: a tenth of what a chunk costs.
-    _clock: trio.abc.Clock = attrs.field(factory=trio.lowlevel.current_clock, init=False)
 
     @buffer.default
     def _new_buffer(self) -> FrameBuffer:
@@ -97,10 +90,11 @@ class FrameWriter:
             if not count:
                 return False
             self._frame_added()
+        # The rule of `FairSender`, without a call: this is done for every chunk.
         now = self._clock.current_time()
-        if now - self._put_at >= BATCH_WINDOW_S:
+        if now - self._added_at >= BATCH_WINDOW_S:
             self.must_yield = True
-        self._put_at = now
+        self._added_at = now
         return True
 
     async def put(self, frame: bytes) -> None:
@@ -115,15 +109,7 @@ class FrameWriter:
         finally:
             self.waited_s += trio.current_time() - began
         if len(self.buffer):
-            self._put_at = self._clock.current_time()
-
-    async def yield_to_others(self) -> None:
-        """Yield as ``must_yield`` asks. This cannot be cancelled, since the frame is added already."""
-        self.must_yield, put_at = False, self._put_at
-        for _ in range(2):  # Trio runs the tasks that are ready in any order
-            await trio.lowlevel.cancel_shielded_checkpoint()
-        if self._put_at == math.inf:
-            self._put_at = put_at  # the frame was taken only because the sender has yielded
+            self._added_at = self._clock.current_time()
 
     def end(self, last: bytes) -> None:
         """Add the *last* frame, and take no more."""
@@ -131,7 +117,7 @@ class FrameWriter:
             self._frame_added()
 
     def _take(self, most_bytes: int, at_least: int = 1) -> list[bytes]:
-        self._put_at = math.inf
+        self.note_taken()
         return self.buffer.take(most_bytes, at_least)
 
     def _count(self, frames: list[bytes]) -> bytes:
@@ -163,37 +149,6 @@ class FrameWriter:
 
 @final
 @attrs.define(eq=False)
-class Batch:
-    """Collects the frames of one write: those in the buffer, and for a moment more of senders that waited for room.
-
-    Such senders are faster than the writes, and a large write costs little more than a small one. A frame that comes
-    alone is not delayed.
-    """
-
-    _writer: FrameWriter
-    _most_bytes: int
-    frames: list[bytes] = attrs.field(factory=list, init=False)
-    _until: float | None = attrs.field(default=None, init=False)
-    _missed: int = attrs.field(default=0, init=False)
-
-    def goes_on(self) -> bool:
-        """Take the frames that are there. Return True if this is to be called again in the next scheduler pass."""
-        writer, buffer = self._writer, self._writer.buffer
-        if self._until is None:
-            if not buffer.has_blocked_senders:
-                self.frames = writer._take(self._most_bytes)
-                return False
-            self._until = trio.current_time() + BATCH_WINDOW_S
-        more = writer._take(self._most_bytes, at_least=not self.frames)
-        self._most_bytes -= sum(map(len, more))
-        self.frames += more
-        self._missed = 0 if more else self._missed + 1
-        # Trio runs the tasks that are ready in any order: a sender that got room may be a pass late, but not two.
-        return self._missed < 2 and buffer.is_open and not len(buffer) and trio.current_time() < self._until
-
-
-@final
-@attrs.define(eq=False)
 class PullWriter(FrameWriter):
     """Joins frames to the parts of a response body, which the server asks for one by one."""
 
@@ -211,7 +166,7 @@ class PullWriter(FrameWriter):
             self.written_bytes += len(HEARTBEAT)
             self.exchange.watchdog.note_write(trio.current_time())
             return HEARTBEAT
-        batch = Batch(self, self.limits.write_bytes)
+        batch = Batch(self.buffer, self._take, self.limits.write_bytes)
         while batch.goes_on():
             await trio.lowlevel.checkpoint()
         if not batch.frames:
@@ -358,7 +313,7 @@ class PushWriter(FrameWriter):
             return
         self._state = _Pushing.IDLE
         if self._batch is None and len(self.buffer):
-            self._batch = Batch(self, self.limits.write_bytes)
+            self._batch = Batch(self.buffer, self._take, self.limits.write_bytes)
         if self._batch is not None:
             if self._batch.goes_on():
                 self._schedule()
