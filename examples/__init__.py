@@ -1,1 +1,1 @@
-"""Two small apps in one server: run them with ``make demo``."""
+"""Small pages and actions on one server. Run them with ``make demo``."""

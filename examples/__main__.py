@@ -1,6 +1,7 @@
-"""Serve the examples on real hypercorn until Ctrl-C: ``python -m examples``, or ``make demo``.
+"""Serve the examples with hypercorn until Ctrl-C: ``python -m examples``, or ``make demo``.
 
-``PORT`` says where, 8000 if it does not; when that is taken, the next free port is. ``PORT=0`` is any free one.
+The environment variable ``PORT`` sets the port; the default is 8000. If the port is in use, the next free port is used.
+``PORT=0`` means any free port.
 """
 
 from __future__ import annotations
@@ -32,19 +33,19 @@ def main() -> None:
     logging.getLogger("examples").setLevel(logging.INFO)
     port = os.environ.get("PORT") or "8000"
     if not port.isdecimal() or int(port) > 65535:
-        sys.exit(f"PORT is a number up to 65535, not {port!r}")
+        sys.exit(f"PORT must be a number up to 65535, not {port!r}")
     try:
         listener = listen(int(port))
     except OSError as error:
-        sys.exit(f"Cannot listen at port {port} of {HOST}: {error}")
+        sys.exit(f"Cannot listen on {HOST}:{port}: {error}")
     try:
         trio.run(serve_until_stopped, listener)
     except* KeyboardInterrupt:
-        pass  # the second Ctrl-C, of someone who did not want to wait for the first
+        pass  # a second Ctrl-C: stop without waiting for the graceful shutdown
 
 
 def listen(port: int) -> socket.socket:
-    """Give a listening socket at *port*, or at the first free one of those behind it."""
+    """Return a listening socket at *port*, or at the first free port after it."""
     for candidate in range(port, min(port + PORTS_TRIED, 65536)):
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -55,17 +56,17 @@ def listen(port: int) -> socket.socket:
             listener.close()
             if error.errno != errno.EADDRINUSE:
                 raise
-            print(f"Port {candidate} is taken.", flush=True)
+            print(f"Port {candidate} is in use.", flush=True)
         else:
             return listener
-    raise OSError("it is taken, and so are the next ones")
+    raise OSError(f"this port and the next {PORTS_TRIED - 1} ports are in use")
 
 
 async def serve_until_stopped(listener: socket.socket) -> None:
-    """Serve, say where once it is so, and stop gracefully on Ctrl-C and on SIGTERM."""
+    """Serve the examples, print their address, and stop gracefully after Ctrl-C or SIGTERM."""
     host, port = listener.getsockname()
     config = Config()
-    config.bind = [f"fd://{listener.detach()}"]  # it is hypercorn's from here on
+    config.bind = [f"fd://{listener.detach()}"]  # hypercorn closes it
     config.graceful_timeout = 1.0
     config.loglevel = "WARNING"
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -74,10 +75,10 @@ async def serve_until_stopped(listener: socket.socket) -> None:
             await anext(signals)
 
         async with trio.open_nursery() as nursery:
-            # hypercorn's types know no app that is an object, like Quart's.
+            # hypercorn's types accept only functions as apps, but Quart's app is an object.
             app = cast("Framework", create_app())
             await nursery.start(partial(serve, app, config, shutdown_trigger=stopped))
-            print(f"\n  Open http://{host}:{port} in a browser; Ctrl-C stops it.\n", flush=True)
+            print(f"\n  Open http://{host}:{port} in a browser. Press Ctrl-C to stop.\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The one app that serves the examples: pages, actions, and a line in the log for every stream that ends."""
+"""The app that serves the examples: pages, actions, and a log line for every stream that has ended."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 
 def create_app() -> QuartTrio:
-    """Make the app; serve it with hypercorn's Trio worker."""
+    """Return the app. It must be served by hypercorn's Trio worker."""
     app = QuartTrio(__name__, static_folder="static")
     actions = StreamActions(app)
     actions.post("/ai-chat")(ai_chat)
@@ -64,6 +64,6 @@ def create_app() -> QuartTrio:
 
 
 def log_ended(_: QuartTrio, report: StreamReport) -> None:
-    """Say in the terminal how a stream ended: press Stop, and it says so here at once."""
+    """Log how a stream ended. After Stop, this line appears at once."""
     ended = f"{report.outcome} ({report.code})" if report.code else report.outcome
     log.info("%s: %s after %d chunks, %.1f s", report.action, ended, report.chunks, report.duration_s)

@@ -1,4 +1,4 @@
-"""The action behind the chat. It knows no app; ``examples/demo.py`` registers it."""
+"""The action of the chat. It does not depend on an app; ``examples/demo.py`` registers it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Prompt:
     prompt: str = field(validator=validators.max_len(2000))
 
     @prompt.validator
-    def _says_something(self, _: Attribute[str], value: str) -> None:
+    def _is_not_blank(self, _: Attribute[str], value: str) -> None:
         if not value.strip():
             raise ValueError("Write something first")
 
@@ -30,7 +30,7 @@ async def ai_chat(input: Prompt, stream: Stream[Token]) -> None:
     """Answer a prompt, a few letters or words at a time."""
     model: Model = current_app.config["MODEL"]
 
-    async def say(text: str) -> None:
+    async def send(text: str) -> None:
         await stream.send(Token(text))
 
-    await model(input.prompt, say)
+    await model(input.prompt, send)

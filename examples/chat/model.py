@@ -1,4 +1,4 @@
-"""Which model answers: the word generator, or an OpenAI-compatible server where the environment names one."""
+"""The model that answers: the word generator, or an OpenAI-compatible server if the environment names one."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from contextlib import asynccontextmanager
 
 from .words import answer_in_words
 
-Say = Callable[[str], Awaitable[None]]
-Model = Callable[[str, Say], Awaitable[None]]
-"""Says its answer to a prompt piece by piece. Cancelled, it stops, and leaves nothing running anywhere."""
+Send = Callable[[str], Awaitable[None]]
+Model = Callable[[str, Send], Awaitable[None]]
+"""Sends its answer to a prompt in pieces. If it is cancelled, it stops, here and on its server."""
 
 
 @asynccontextmanager
 async def open_model() -> AsyncIterator[Model]:
-    """Give the model, for as long as the app is served.
+    """Yield the model while the app is served.
 
-    With ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY`` set it is the one that ``OPENAI_MODEL`` names there.
+    If ``OPENAI_BASE_URL`` and ``OPENAI_API_KEY`` are set, it is the model ``OPENAI_MODEL`` on that server.
     """
     base_url, api_key = os.environ.get("OPENAI_BASE_URL"), os.environ.get("OPENAI_API_KEY")
     if not (base_url and api_key):
         yield answer_in_words
         return
 
-    from .upstream import open_upstream  # nobody else needs the openai package
+    from .upstream import open_upstream  # only this import needs the openai package
 
     async with open_upstream(base_url, api_key, os.environ.get("OPENAI_MODEL") or "gpt-4o-mini") as upstream:
         yield upstream

@@ -1,4 +1,4 @@
-"""A model behind an OpenAI-compatible server, through the ``openai`` package, which runs under Trio."""
+"""A model on an OpenAI-compatible server, through the ``openai`` package, which supports Trio."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from attrs import define, field
 from trio_streamact import ActionError
 
 if TYPE_CHECKING:
-    from .model import Model, Say
+    from .model import Model, Send
 
 TIMEOUT_S = 60.0
-"""How long the upstream server may say nothing, in seconds."""
+"""The longest time without data from the upstream server, in seconds."""
 
 
 @asynccontextmanager
 async def open_upstream(base_url: str, api_key: str, model: str) -> AsyncIterator[Model]:
-    """Give the *model* at *base_url*; its connections last as long as the block."""
-    # Without retries: a reader rather learns of the failure now, and sends the prompt again.
+    """Yield the *model* at *base_url*. At the end of the block, its connections are closed."""
+    # No retries: the user sees the failure at once, and can send the prompt again.
     async with openai.AsyncOpenAI(base_url=base_url, api_key=api_key, timeout=TIMEOUT_S, max_retries=0) as client:
         yield Upstream(client, model).answer
 
@@ -33,38 +33,38 @@ class Upstream:
     client: openai.AsyncOpenAI = field(repr=False)
     model: str
 
-    async def answer(self, prompt: str, say: Say) -> None:
-        """Say what the model says to *prompt*. Cancelled, it hangs up, and so the model stops too.
+    async def answer(self, prompt: str, send: Send) -> None:
+        """Send the answer of the model to *prompt*. If this is cancelled, the connection is closed, so the model stops.
 
         Raises:
-            ActionError: The upstream server did not do its part; says so in words of ours, never in its own, which
-                may quote the key.
+            ActionError: The upstream server failed. The message does not contain text of the server, because that may
+                contain the API key.
         """
         try:
             completion = await self.client.chat.completions.create(
                 model=self.model, messages=[{"role": "user", "content": prompt}], stream=True
             )
-            # Whatever ends the block, Stop above all, closes the connection, from which the upstream server learns it.
+            # However the block ends, for example by Stop, it closes the connection. So the upstream server stops, too.
             async with completion:
                 async for chunk in completion:
                     for choice in chunk.choices:
                         if choice.delta.content:
-                            await say(choice.delta.content)
+                            await send(choice.delta.content)
         except openai.OpenAIError as error:
-            raise _told(error) from None  # not from it: the log shows a cause, and this one may quote the key
+            raise _action_error(error) from None  # not from it: a cause is logged, and this one may contain the API key
 
 
-def _told(error: openai.OpenAIError) -> ActionError:
+def _action_error(error: openai.OpenAIError) -> ActionError:
     match error:
         case openai.APITimeoutError():
-            return ActionError("UPSTREAM_TIMEOUT", "The model's server does not answer", 504)
+            return ActionError("UPSTREAM_TIMEOUT", "The model's server did not respond in time", 504)
         case openai.APIConnectionError():
-            return ActionError("UPSTREAM_UNREACHABLE", "There is no connection to the model's server", 502)
+            return ActionError("UPSTREAM_UNREACHABLE", "The model's server cannot be reached", 502)
         case openai.AuthenticationError() | openai.PermissionDeniedError():
             return ActionError("UPSTREAM_REFUSED", "The model's server does not accept the API key", 502)
         case openai.RateLimitError():
-            return ActionError("UPSTREAM_BUSY", "The model's server takes no more requests just now", 429)
+            return ActionError("UPSTREAM_BUSY", "The model's server accepts no more requests at the moment", 429)
         case openai.APIStatusError():
             return ActionError("UPSTREAM_ERROR", f"The model's server answered {error.status_code}", 502)
         case _:
-            return ActionError("UPSTREAM_ERROR", "The model's server broke off its answer", 502)
+            return ActionError("UPSTREAM_ERROR", "The model's server did not complete its answer", 502)

@@ -1,4 +1,4 @@
-"""A word generator: no model and no network, but it answers in the same way."""
+"""A word generator. It answers like a language model, but needs no model and no network."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ import trio
 from trio_streamact import ActionError
 
 ABOUT_STOP = (
-    "Press Stop and look at the terminal. The page closes its request, hypercorn notices, and Trio cancels the handler "
-    "at the very line where it waits. Its cleanup runs, one line in the terminal says how far it got, and nothing "
-    "goes on working for a reader who has left."
+    "Press Stop and read the terminal. The page closes its request, hypercorn notices that, and Trio cancels the "
+    "handler at the line where it waits. Its cleanup runs. One line in the terminal reports how many chunks were sent. "
+    "After that, the server does no more work for this request."
 )
 ABOUT_STREAMS = (
-    "These words leave the server one by one. An async function sends each of them, and the page reads them from a "
-    "single response while it is still being written. So you see the first word at once, and however the answer ends, "
-    "the last thing to come over the wire says how."
+    "The server sends these words one by one. An async function sends each word, and the page reads them from a single "
+    "response while the server still writes it. So you see the first word at once. The last event of the response "
+    "reports how the answer ended: done, or an error."
 )
 ABOUT_SLOW_CLIENTS = (
-    "Only a few words ever wait in memory. When you read more slowly than I write, the line that sends a word simply "
-    "takes longer, and I wait with it. So a slow reader costs the server patience, not memory."
+    "Only a few words wait in the memory of the server. If your browser reads more slowly than I write, the line "
+    "that sends a word waits. So a slow client costs the server time, but hardly any memory."
 )
 ABOUT_ERRORS = (
-    "An error is told in plain words, as the last event of the stream, and the words that came before it stay on the "
-    "page. Write the word fail to make me do it, or send nothing at all to hear what the server says to that."
+    "An error is the last event of the stream, and contains a code and a message. The words that came before it stay "
+    "on the page. Write the word fail, and I will fail. Or send an empty prompt, and the server will refuse it."
 )
 ABOUT_TRIO = (
-    "The handler runs in a Trio nursery that belongs to the response. When the response is over, so is the handler: "
-    "there is no background task to forget, no callback, and nothing to poll."
+    "The handler runs in a Trio nursery that belongs to the response. When the response has ended, the handler has "
+    "ended, too. There is no background task, no callback, and nothing to poll."
 )
 ABOUT_ME = (
-    "I am no language model, only a generator with a few paragraphs to say, and those it says word by word. Ask me how "
-    "streaming works, what Stop does, what Trio has to do with it, or what becomes of a slow reader."
+    "I am not a language model. I am a generator with a few paragraphs, which I send word by word. Ask me how "
+    "streaming works, what Stop does, how Trio is used, or what happens with a slow client."
 )
 
 TOPICS = (
@@ -47,32 +47,32 @@ PARAGRAPHS = 2
 QUOTED_WORDS = 8
 
 
-async def answer_in_words(prompt: str, say: Callable[[str], Awaitable[None]]) -> None:
-    """Say something sensible about *prompt*, word by word: to the same prompt, the same words.
+async def answer_in_words(prompt: str, send: Callable[[str], Awaitable[None]]) -> None:
+    """Send an answer to *prompt*, word by word. The same prompt has the same answer.
 
     Raises:
-        ActionError: The prompt says "fail".
+        ActionError: The prompt contains the word "fail".
     """
     for word in re.findall(r"\S+\s*", answer_to(prompt)):
-        await say(word)
+        await send(word)
         await trio.sleep(0.03 + min(len(word), 10) * 0.003)
     if asks_to_fail(prompt):
         raise ActionError("GENERATOR_FAILED", "The word generator failed, because you asked it to", 503)
 
 
 def answer_to(prompt: str) -> str:
-    """Give the whole answer to *prompt*."""
+    """Return the whole answer to *prompt*."""
     quoted = prompt.split()
     quote = " ".join(quoted[:QUOTED_WORDS]) + (" …" if len(quoted) > QUOTED_WORDS else "")
     if asks_to_fail(prompt):
-        return f"You wrote “{quote}”, so a few words into this answer I am going to"
+        return f"You wrote “{quote}”. So after a few words of this answer, I"
     keys = _words_of(prompt)
     found = [paragraph for topic, paragraph in TOPICS if keys & topic][:PARAGRAPHS]
     return "\n\n".join([f"You wrote “{quote}”.", *(found or [ABOUT_ME])])
 
 
 def asks_to_fail(prompt: str) -> bool:
-    """Whether *prompt* wants to see an error."""
+    """Return True if *prompt* asks for an error."""
     return "fail" in _words_of(prompt)
 
 

@@ -1,1 +1,1 @@
-"""A progress bar for work that takes a while."""
+"""A progress bar for a job that takes some seconds."""

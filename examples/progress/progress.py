@@ -1,4 +1,4 @@
-"""The action behind the progress bar. It knows no app; ``examples/demo.py`` registers it."""
+"""The action of the progress bar. It does not depend on an app; ``examples/demo.py`` registers it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from attrs import Attribute, define, field, validators
 from trio_streamact import ActionError, Stream, define_stream_action
 
 STEPS = 4
-"""Into how many parts the work on one file falls."""
+"""The number of steps for one file."""
 
 
 @define
@@ -16,14 +16,14 @@ class Job:
     files: list[str] = field(validator=validators.deep_iterable(validators.max_len(255)))
 
     @files.validator
-    def _some_but_not_all(self, _: Attribute[list[str]], value: list[str]) -> None:
+    def _is_not_empty_or_too_long(self, _: Attribute[list[str]], value: list[str]) -> None:
         if not 1 <= len(value) <= 100:
             raise ValueError("Choose between 1 and 100 files")
 
 
 @define
 class Progress:
-    """How far a job has come: the file it works on, the files that are done, and the whole in percent."""
+    """The progress of a job: the current file, the number of finished files, and the percentage of the whole."""
 
     file: str
     done: int
@@ -33,7 +33,7 @@ class Progress:
 
 @define_stream_action
 async def process_files(input: Job, stream: Stream[Progress]) -> None:
-    """Process files one after the other; the work is only pretended, the progress is not."""
+    """Process files one after the other. The work is simulated: each step sleeps."""
     total = len(input.files)
     for index, name in enumerate(input.files):
         for step in range(STEPS):
@@ -43,7 +43,7 @@ async def process_files(input: Job, stream: Stream[Progress]) -> None:
 
 
 async def _work_on(name: str, step: int) -> None:
-    """Do one part of the work; Stop cancels it here."""
+    """Do one step of the work. Stop cancels the handler here."""
     await trio.sleep(0.04 + len(name) % 5 * 0.02)
     if step and name.startswith("broken"):
         raise ActionError("UNREADABLE_FILE", f"{name} cannot be read", 422)

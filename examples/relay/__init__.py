@@ -1,1 +1,1 @@
-"""A relay: the words of another service, passed on one by one."""
+"""A relay: it forwards the words of another service one by one."""

@@ -1,1 +1,1 @@
-"""Both examples again, in Vue."""
+"""The same two examples in Vue."""

@@ -2,7 +2,7 @@ import { computed, ref } from "vue";
 import { aiChat } from "/api/_actions/_client/actions.js";
 import { useStreamAction } from "/api/_actions/_client/vue.js";
 
-/** One prompt, and the words of its answer as they come. */
+/** A prompt, and the words of its answer as they arrive. */
 export const Chat = {
   setup() {
     const { execute, stop, chunks, status, error } = useStreamAction(aiChat);

@@ -5,7 +5,7 @@ import { BROKEN, FILES } from "/static/files.js";
 
 const NOTHING = { file: "", done: 0, total: FILES.length, percent: 0 };
 
-/** How far a job has come, of which only the latest word counts. */
+/** The progress of a job. Only the latest chunk is needed. */
 export const Progress = {
   setup() {
     const wasStopped = ref(false);
@@ -14,7 +14,7 @@ export const Progress = {
     const isRunning = computed(() => status.value === "streaming");
     const progress = computed(() => data.value ?? NOTHING);
 
-    const says = computed(() => {
+    const state = computed(() => {
       const { file, done, total } = progress.value;
       if (status.value === "idle") return "Ready";
       if (isRunning.value) return file || "Starting";
@@ -28,7 +28,7 @@ export const Progress = {
       else execute({ files: hasBroken.value ? FILES.with(6, BROKEN) : FILES });
     }
 
-    return { press, hasBroken, progress, isRunning, says, error };
+    return { press, hasBroken, progress, isRunning, state, error };
   },
 
   template: `
@@ -37,7 +37,7 @@ export const Progress = {
       <div class="row">
         <div>
           <output aria-hidden="true">{{ progress.percent }} %</output>
-          <p role="status">{{ says }}</p>
+          <p role="status">{{ state }}</p>
         </div>
         <button :class="{ stop: isRunning }" @click="press">{{ isRunning ? "Stop" : "Start" }}</button>
       </div>

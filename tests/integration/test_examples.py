@@ -161,7 +161,7 @@ def test_the_demo_takes_the_next_port_when_its_own_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with running_demo(port) as demo:
-            assert f"Port {port} is taken" in demo.log
+            assert f"Port {port} is in use" in demo.log
             assert urlsplit(demo.url).port != port
             assert demo.stop() == 0
 
@@ -172,4 +172,4 @@ def test_a_port_that_is_none_is_refused_in_words(port: str) -> None:
         [sys.executable, "-m", "examples"], cwd=ROOT, env={"PORT": port}, capture_output=True, text=True, timeout=20
     )
     assert result.returncode == 1
-    assert result.stderr == f"PORT is a number up to 65535, not '{port}'\n"
+    assert result.stderr == f"PORT must be a number up to 65535, not '{port}'\n"

@@ -96,7 +96,7 @@ async def test_so_does_one_that_has_not_read(monkeypatch: pytest.MonkeyPatch) ->
         (401, "UPSTREAM_REFUSED", "The model's server does not accept the API key"),
         (403, "UPSTREAM_REFUSED", "The model's server does not accept the API key"),
         (404, "UPSTREAM_ERROR", "The model's server answered 404"),
-        (429, "UPSTREAM_BUSY", "The model's server takes no more requests just now"),
+        (429, "UPSTREAM_BUSY", "The model's server accepts no more requests at the moment"),
         (500, "UPSTREAM_ERROR", "The model's server answered 500"),
     ],
 )
@@ -118,7 +118,7 @@ async def test_a_server_that_is_not_there_is_told(monkeypatch: pytest.MonkeyPatc
         await unused.bind(("127.0.0.1", 0))  # bound and not listening: whoever connects is refused
         async with chat_with(f"http://127.0.0.1:{unused.getsockname()[1]}/v1", monkeypatch) as server:
             body = await call(server, CHAT, body=PROMPT)
-    assert b'{"code":"UPSTREAM_UNREACHABLE","message":"There is no connection to the model\'s server"' in body
+    assert b'{"code":"UPSTREAM_UNREACHABLE","message":"The model\'s server cannot be reached"' in body
     assert KEY.encode() not in body
 
 
