@@ -16,7 +16,7 @@ from pathlib import Path
 import trio
 
 from tests.fuzz.bodies import any_body
-from tests.fuzz.campaign import PROTOCOLS, Campaign, numbered
+from tests.fuzz.campaign import PROTOCOLS, Campaign, numbered, script
 from tests.fuzz.guided import TARGETS, TYPES
 from tests.fuzz.inputs import INPUTS
 from tests.fuzz.play import environment, target
@@ -33,7 +33,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=None, help="another seed makes other connections and bodies")
     parser.add_argument("--connections", type=int, default=None, help="so many of each protocol, however long it takes")
     parser.add_argument("--only", choices=PARTS, action="append", help="this part alone; may be given several times")
-    parser.add_argument("--replay", type=Path, help="play the connection in this file, and show what comes of it")
+    parser.add_argument("--replay", help="play the connection in this file, or of this name, and show what comes of it")
     return parser.parse_args()
 
 
@@ -53,10 +53,10 @@ async def fuzz_wire(part: str, seed: int, seconds: float, connections: int | Non
     for kind, count in report.kinds().most_common(8):
         say(f"    {count} times: {kind}")
     if faults:
-        for script in await culprits(report, 60.0, websockets=served):
-            file = folder / f"{script.name.replace('/', '-')}.json"
-            file.write_text(script.dumped())
-            say(f"  This shows it again: {script}")
+        for found in await culprits(report, 60.0, websockets=served):
+            file = folder / f"{found.name.replace('/', '-')}.json"
+            file.write_text(found.dumped())
+            say(f"  This shows it again: {found}")
             say(f"    python -m tests.fuzz --replay {file}{'' if served else ' --only websockets-unserved'}")
     return not faults
 
@@ -105,12 +105,18 @@ def good_inputs(target: str, seed: int) -> list[bytes]:
     return [bytes([paths.index(body.path), types.index(body.content_type)]) + body.data for body in known]
 
 
-async def replay(script: Script, *, websockets: bool) -> None:
+def named(name: str) -> Script:
+    """Return the script of a name that a report prints: protocol, seed and number."""
+    protocol, seed, number = name.split("/")
+    return script(protocol, int(seed), int(number))
+
+
+async def replay(again: Script, *, websockets: bool) -> None:
     """Play one connection against a new server, and show what it leaves behind."""
     async with target(websockets=websockets) as server:
         before = await server.at_rest()
         logged = len(server.output)
-        await server.play(script)
+        await server.play(again)
         after = await server.settled(before)
         say(server.output[logged:].decode(errors="replace"))
     say(f"before: {before}\nafter:  {after}")
@@ -126,8 +132,8 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     given = arguments()
     if given.replay:
-        script = Script.loaded(given.replay.read_text())
-        trio.run(lambda: replay(script, websockets="websockets-unserved" not in (given.only or [])))
+        again = Script.loaded(Path(given.replay).read_text()) if Path(given.replay).exists() else named(given.replay)
+        trio.run(lambda: replay(again, websockets="websockets-unserved" not in (given.only or [])))
         return 0
     seed = int(time.time()) if given.seed is None else given.seed
     parts = given.only or PARTS

@@ -105,7 +105,6 @@ if os.environ.get("FUZZ_WEBSOCKETS", "1") != "0":
     async def ws_sends() -> None:
         while True:
             await websocket.send("x" * 1000)
-            await trio.sleep(0.001)
 
 
 def _tasks() -> Iterator[trio.lowlevel.Task]:

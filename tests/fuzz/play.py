@@ -56,10 +56,14 @@ class Target:
 
     async def figures(self) -> Figures:
         """Ask the worker what it holds."""
-        with trio.fail_after(SETTLE_S):
+        received = b""
+        with trio.move_on_after(SETTLE_S):
             async with await trio.open_tcp_stream(self.host, self.port) as stream:
                 await stream.send_all(b"GET /figures HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
                 received = b"".join([part async for part in stream])
+        if not received:
+            last = " ".join(script.name for script in [*self.scripts.values()][-20:])
+            raise RuntimeError(f"the worker answers nobody any more; it was played last: {last}")
         told = json.loads(received.partition(b"\r\n\r\n")[2])
         return Figures(**{**told, "ports": frozenset(told["ports"]), "names": Counter(told["names"])})
 
