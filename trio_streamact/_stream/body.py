@@ -1,4 +1,4 @@
-"""The body of one reply: the handler, the way of its frames to the client, and the one ending."""
+"""The response body of one stream: it runs the handler, passes frames to the server, and sends exactly one ending."""
 
 from __future__ import annotations
 
@@ -33,27 +33,27 @@ RunHandler = Callable[[Stream[Any]], Awaitable[object]]
 ErrorMapper = Callable[[BaseException], ActionError]
 
 ERROR_BYTES = 4 * 1024
-"""How large an error may be however small chunks have to be: ours are much smaller."""
+"""The size that an error frame may always have, in bytes, even if ``Limits.chunk_bytes`` is smaller."""
 
 LATE_S = 0.05
-"""How long a handler that is cancelled may take before its stream ends without it, in seconds: work in a thread, or a
-shielded cleanup, can take any time."""
+"""The time after which the stream of a cancelled handler ends without it, in seconds. Work in a thread and shielded
+cleanups can take any time."""
 
 PASSES = 4
-"""How many passes of the scheduler a frame takes to the socket at most, over HTTP/2: its writer takes it, hypercorn's
-buffer does, hypercorn's task for writes does, and Trio runs what is ready in any order."""
+"""The most scheduler passes until a frame is written, over HTTP/2: one each for the writer, hypercorn's buffer and
+hypercorn's send task, and one more because Trio runs ready tasks in any order."""
 
 REPORTING_S = 5.0
-"""How long error trackers and receivers of signals may hold up the end of a stream, in seconds."""
+"""The longest time that error trackers and receivers of signals may delay the end of a stream, in seconds."""
 
 
 @final
 @attrs.frozen
 class ErrorEnding:
-    """An ending with an error, encoded. It holds no exception, which would hold the frames in which it was raised.
+    """An encoded ending with an error. It does not hold the exception, which would keep its traceback in memory.
 
     Attributes:
-        event: What it is for the stream's lifecycle.
+        event: The event for the stream's lifecycle.
         code: The code of the error.
         frame: The last frame.
     """
@@ -66,12 +66,12 @@ class ErrorEnding:
 @final
 @attrs.frozen(kw_only=True)
 class BodySettings:
-    """What all streams of one action have in common.
+    """The settings that all streams of one action share.
 
     Args:
         action: The action's name.
         limits: The limits of each stream.
-        dialect: How endings are written.
+        dialect: The form of the ending.
         to_error: Converts an exception of the handler to the error that is sent to the client.
     """
 
@@ -89,7 +89,7 @@ class BodySettings:
         """Encode *error* as the ending of a stream."""
         frame = encode_error(error, self.dialect)
         if len(frame) > max(self.limits.chunk_bytes, ERROR_BYTES):
-            # It may be made of the client's own input, which would come back many times as large.
+            # It may contain input of the client, which would be sent back many times as large.
             short = ActionError(error.code[:100], "The error is too large to be sent", error.status_code)
             frame = encode_error(short, self.dialect)
         return ErrorEnding(event, error.code, frame)
@@ -98,12 +98,12 @@ class BodySettings:
 @final
 @attrs.frozen
 class Running:
-    """A handler that is about to run.
+    """A handler that can run now, and what it needs.
 
     Args:
-        run_handler: Runs the handler with the stream that it is given.
-        contexts: The contexts of app and request in which it runs.
-        release: Gives the stream's place among the open streams back. It may be called more than once.
+        run_handler: Runs the handler with a stream.
+        contexts: The contexts of app and request for the handler.
+        release: Releases the slot of the stream. It may be called more than once.
     """
 
     run_handler: RunHandler
@@ -115,12 +115,12 @@ class Running:
 class StreamBody(ResponseBody):
     """The response body of one stream. When ``__aexit__`` returns, the handler has finished.
 
-    The handler runs in the task that sends the response, or concurrently in a nursery of the body: a client that leaves
-    cancels that task, and so the handler. From the first byte on the body ends by ``StopAsyncIteration`` alone, since
-    an exception that leaves it would keep an HTTP/2 client waiting forever.
+    With a `PullWriter`, the parts of the body consist of frames, and the handler runs in a nursery of the body. With a
+    `PushWriter`, the handler runs while the server asks for the first part, in the task that sends the response, and
+    there is no part. If the client disconnects, the task that sends the response is cancelled, and so is the handler.
 
-    The writer decides which. With a `PullWriter`, frames are the parts of the body, and the handler runs in the
-    nursery. With a `PushWriter`, the handler runs within the request for the first part, and there is no part.
+    After the first byte, the body ends only by ``StopAsyncIteration``: if an exception left it, an HTTP/2 client would
+    wait forever.
     """
 
     def __init__(
@@ -152,7 +152,7 @@ class StreamBody(ResponseBody):
         self._response = weakref.ref(response)
 
     def _has_own_body(self) -> bool:
-        """Return True if the response still has this body; else another body wraps it, and wants to see each part."""
+        """Return True if no other body wraps this one in the response. A wrapping body needs to see each part."""
         response = None if self._response is None else self._response()
         return response is not None and response.response is self
 
@@ -170,24 +170,25 @@ class StreamBody(ResponseBody):
             self._nursery = trio.open_nursery()
             self._tasks = await self._nursery.__aenter__()
             self._tasks.start_soon(self._run_to_the_end, name=self._settings.task_name)
-            # One `contextvars.Context` for the request and its handler, as in the other way: what the view has set can
-            # be reset in the handler, and Quart lets a context be popped in no other. Trio runs one task at a time.
+            # Share one `contextvars.Context` between the request and its handler, as with a `PushWriter`. So the
+            # handler can reset what the view has set, and Quart can pop its context, which it only allows in the same
+            # one. This is safe because Trio runs one task at a time.
             (task,) = self._tasks.child_tasks
             task.context = trio.lowlevel.current_task().context
         exchange.watchdog.start_heartbeats(limits.heartbeat_s, self._writer.beat)
-        # Nothing may await or raise from here on: the nursery would be left open.
+        # Do not await or raise after this line: the nursery would stay open.
         return self
 
-    async def __aexit__(  # type: ignore[override]  # Quart's types forget that a block can be left without an error
+    async def __aexit__(  # type: ignore[override]  # Quart's types do not allow None
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> bool | None:
         try:
             if self._nursery is None:
                 return False
             if not self._writer.is_delivered:
-                self._tasks.cancel_scope.cancel()  # the client has left: the handler ends too
+                self._tasks.cancel_scope.cancel()  # the client has disconnected: end the handler
             elif self._handling.cancel_called and self._has_own_body():
-                await self._exchange.finish()  # the handler may be late: its client need not wait
+                await self._exchange.finish()  # the handler may be late, and its client must not wait for it
             return await self._nursery.__aexit__(exc_type, exc, tb)
         finally:
             if self._overdue is not None:
@@ -208,7 +209,7 @@ class StreamBody(ResponseBody):
 
     @trio.lowlevel.enable_ki_protection  # as in `Exchange.send`
     async def __anext__(self) -> bytes:
-        """Return the frames of one write; wait for one if there is none."""
+        """Return the frames of one write. If there are none, wait."""
         if isinstance(self._writer, PullWriter):
             part = await self._writer.next_part()
             if part is None:
@@ -223,14 +224,14 @@ class StreamBody(ResponseBody):
         raise StopAsyncIteration
 
     def _drain(self) -> None:
-        """The server is shutting down: let the handler go on for ``drain_s``, and then cancel it."""
+        """Schedule the cancellation of the handler in ``drain_s``, because the server is shutting down."""
         deadline = trio.current_time() + self._settings.limits.drain_s
         if deadline < self._handling.deadline:
             self._lifecycle.move(Event.SHUTDOWN)
             self._stop_at(deadline)
 
     def _stop_at(self, deadline: float) -> None:
-        """Cancel the handler at *deadline*, and end the stream soon after that even if the handler goes on."""
+        """Cancel the handler at *deadline*. If it then runs for longer than ``LATE_S``, end the stream without it."""
         self._handling.deadline = deadline
         if self._overdue is None:
             scheduler = Scheduler.current()
@@ -240,7 +241,7 @@ class StreamBody(ResponseBody):
             scheduler.reschedule(look, deadline + LATE_S)
 
     async def check(self, now: float) -> float:
-        """End the stream if its handler is late; return when to look again."""
+        """End the stream if its handler is late. Return the time of the next check."""
         if now < (at := self._handling.deadline + LATE_S):
             return at
         if isinstance(self._writer, PushWriter):
@@ -248,7 +249,7 @@ class StreamBody(ResponseBody):
         self._end_overdue()
         return math.inf
 
-    @trio.lowlevel.disable_ki_protection  # whose task this may be, see `__anext__`
+    @trio.lowlevel.disable_ki_protection  # it may run in the protected task of `__anext__`
     async def _run_to_the_end(self) -> None:
         with self._writer as writer:
             try:
@@ -260,13 +261,13 @@ class StreamBody(ResponseBody):
                     async with self._running.contexts:
                         await self._run()
                         if isinstance(writer, PushWriter):
-                            await writer.finish()  # the client need not wait for teardown functions
+                            await writer.finish()  # the client must not wait for teardown functions
             except Exception as error:
-                # Not the handler's, which `_run` has reported already: a teardown function of the app's failed.
+                # `_run` has handled exceptions of the handler. So a teardown function of the app has raised this one.
                 await self._fail(error)
 
     async def _run(self) -> None:
-        """Run the handler in the contexts of the request, and end the stream as the handler ended."""
+        """Run the handler in the contexts of the request, and end the stream with the result."""
         lifetime_s = self._settings.limits.lifetime_s
         if lifetime_s is not None:
             lifetime_over = trio.current_time() + lifetime_s
@@ -292,7 +293,7 @@ class StreamBody(ResponseBody):
 
     def _handle(self) -> Awaitable[object]:
         run_handler = self._running.run_handler
-        del self._running  # with all that the handler does not need
+        del self._running  # and everything that it refers to, for memory
         return run_handler(Stream(self._writer, self._end_done))
 
     def _end_done(self) -> None:
@@ -304,16 +305,16 @@ class StreamBody(ResponseBody):
         self._end(self._settings.ending(Event.OVERDUE, shutdown_error() if is_draining else timeout_error()))
 
     async def _end_failed(self, error: BaseException) -> None:
-        """End the stream with whatever left the handler: errors, a request to stop the server, a cancellation."""
+        """End the stream whose handler has raised *error*: a failure, a cancellation, a request to stop, or a group."""
         parts = split_exception(error)
         if parts.cancelled is not None and trio.current_effective_deadline() != -math.inf:
-            await self._fail(error)  # the task is not cancelled: the handler has kept an old Cancelled, and raised it
+            await self._fail(error)  # the task is not cancelled: the handler has raised an old Cancelled again
             return
         if parts.failure is not None:
-            # Also next to a cancellation, where no client is left to read it: then the log alone has it.
+            # Also if the handler was cancelled at the same time. Then no client reads the error, but it is logged.
             await self._fail(parts.failure)
         if parts.stop is not None:
-            # Raised in a request, hypercorn would log it and go on.
+            # If it left the request, hypercorn would log it and continue.
             self._end(self._settings.ending(Event.STOPPED, shutdown_error()))
             await self._worker.stop_for(parts.stop)
         if parts.cancelled is not None:
@@ -321,17 +322,17 @@ class StreamBody(ResponseBody):
             try:
                 raise cancelled
             finally:
-                del cancelled, parts, error  # or they and this frame would hold each other
+                del cancelled, parts, error  # avoid a reference cycle with this frame
 
     async def _fail(self, error: BaseException) -> None:
-        """End the stream with *error*, first for the client, then for the log."""
+        """End the stream with *error*. Send it to the client first, and then log it."""
         if self._handling.cancel_called and isinstance(sole_error(error), StreamIsClosed):
-            return  # a late handler that has found its stream ended without it, as it is meant to
+            return  # a late handler has sent on its stream, which had ended without it: this is expected
         if is_disconnect(error):
-            self._end(self._settings.ending(Event.FAILED, stream_error()))  # which no client will read
+            self._end(self._settings.ending(Event.FAILED, stream_error()))  # no client reads it
             return
         self._end(self._settings.ending(Event.FAILED, self._settings.to_error(error)))
-        for _ in range(PASSES):  # the ending leaves first, whatever the log does
+        for _ in range(PASSES):  # write the ending first: logging may take time
             await trio.lowlevel.cancel_shielded_checkpoint()
         await log_error(self._app, self._settings.action, error)
 
@@ -355,7 +356,7 @@ class StreamBody(ResponseBody):
         )
 
     async def _announce(self, signal: NamedSignal, **about: object) -> None:
-        """Send *signal*; a receiver that fails is logged and breaks nothing."""
+        """Send *signal*. An exception of a receiver is logged, and has no other effect."""
         try:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + REPORTING_S):
                 await signal.send_async(self._app, _sync_wrapper=run_inline, **about)
@@ -364,13 +365,14 @@ class StreamBody(ResponseBody):
 
 
 def _nothing() -> None:
-    """What a refused stream has to give back."""
+    """Do nothing: a refused stream has no slot."""
 
 
 async def log_error(app: Quart, action: str, error: BaseException) -> None:
-    """Log *error* once and whole, and show it to error trackers, unless it was raised for a client to read.
+    """Log *error* with its traceback, and send it to error trackers, unless it is meant for the client.
 
-    Of that, an upstream's failure is a warning: a status from 500 on, raised ``from`` what has caused it.
+    An error that is meant for the client is logged only if its status is 500 or more and it was raised ``from`` another
+    exception. Then a service that the handler calls has failed, and the log gets a warning.
     """
     expected = expected_error(error)
     if expected is None:
@@ -379,7 +381,7 @@ async def log_error(app: Quart, action: str, error: BaseException) -> None:
             try:
                 await got_request_exception.send_async(
                     app,
-                    _sync_wrapper=app.ensure_async,  # type: ignore[arg-type]  # as Quart itself does
+                    _sync_wrapper=app.ensure_async,  # type: ignore[arg-type]  # as in Quart itself
                     exception=error,
                 )
             except Exception:

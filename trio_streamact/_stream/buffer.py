@@ -16,7 +16,7 @@ from ..limits import Limits
 
 @final
 class StreamIsClosed(trio.ClosedResourceError):
-    """A handler sends on a stream that is closed."""
+    """The stream is closed, and takes no more chunks."""
 
 
 @final
@@ -24,23 +24,24 @@ class StreamIsClosed(trio.ClosedResourceError):
 class FrameBuffer:
     """Encoded frames, bounded in number and in bytes, and the senders that wait for room.
 
-    It differs from a Trio memory channel in what a stream needs: a bound in bytes, which counts what is being written
-    too; all frames taken at once; and a last frame that always has room, so that the end of a stream never waits and no
+    A Trio memory channel lacks three things that a stream needs: a bound in bytes, which includes the write in
+    progress; taking all frames at once; and a last frame that always has room, so that an ending never waits and no
     frame can follow it.
 
-    It has no clock and calls nothing: the writer, which holds it, decides when frames are taken.
+    It has no clock and calls no other object. The writer holds it, and decides when frames are taken.
 
     Attributes:
-        is_open: Whether it takes frames.
+        is_open: True if it takes frames.
     """
 
     _limits: Limits
     is_open: bool = attrs.field(default=True, init=False)
     _frames: list[bytes] = attrs.field(factory=list, init=False)
-    _bytes: int = attrs.field(default=0, init=False)  # of the frames, and of what is being written
+    _bytes: int = attrs.field(default=0, init=False)  # of the frames, including those of the write in progress
     _writing_bytes: int = attrs.field(default=0, init=False)
     _last: bytes | None = attrs.field(default=None, init=False)
-    # In the order in which they came, each with its frame. One that is cancelled leaves from anywhere in constant time.
+    # In the order of their calls, each with its frame. A dictionary, so that a cancelled one is removed in constant
+    # time.
     _senders: OrderedDict[trio.lowlevel.Task, bytes] = attrs.field(factory=OrderedDict, init=False)
 
     def __len__(self) -> int:
@@ -57,9 +58,9 @@ class FrameBuffer:
         return bool(self._senders)
 
     def put_nowait(self, frame: bytes) -> int:
-        """Add *frame*, and return how many frames there are now; return 0 if there is no room.
+        """Add *frame*, and return the number of frames. If there is no room, return 0.
 
-        A frame that is alone has room however large it is. Senders that wait come first.
+        An empty buffer has room for a frame of any size. If senders wait, there is no room: they are served first.
         """
         frames, limits = self._frames, self._limits
         count, size_bytes = len(frames), self._bytes + len(frame)
@@ -70,7 +71,7 @@ class FrameBuffer:
         return count + 1
 
     async def put(self, frame: bytes) -> None:
-        """Wait until there is room, and add *frame*. A sender that is cancelled has added nothing.
+        """Wait until there is room, and add *frame*. If this is cancelled, the frame was not added.
 
         Raises:
             StreamIsClosed: The buffer was closed before there was room.
@@ -79,17 +80,18 @@ class FrameBuffer:
 
         def leave(_: object) -> trio.lowlevel.Abort:
             del self._senders[task]
-            self._admit_senders()  # those behind it may have smaller frames
+            self._admit_senders()  # the next senders may have smaller frames
             return trio.lowlevel.Abort.SUCCEEDED
 
         self._senders[task] = frame
         await trio.lowlevel.wait_task_rescheduled(leave)
 
     def take(self, most_bytes: int, at_least: int = 1) -> list[bytes]:
-        """Remove and return the frames of one write: no more than *most_bytes* of them, or *at_least* so many.
+        """Remove and return the frames of one write.
 
-        Each sender that waits adds its frame as soon as there is room, so those frames may be among them. Until they
-        are ``written`` they count as bytes that the buffer holds.
+        They are as many as fit into *most_bytes*, but *at_least* this number of frames, if there are so many. They may
+        include frames of senders that wait, because these are added as soon as there is room. The bytes count as part
+        of the buffer until ``written`` is called.
         """
         taken: list[bytes] = []
         while self._frames:
@@ -109,19 +111,19 @@ class FrameBuffer:
         return taken
 
     def written(self) -> None:
-        """Free the room of all frames that were taken."""
+        """Release the room of all frames that were taken."""
         self._bytes -= self._writing_bytes
         self._writing_bytes = 0
         if self._senders:
             self._admit_senders()
 
     def put_back(self, frames: list[bytes]) -> None:
-        """Add *frames*, which were taken and not written, before all others."""
+        """Insert *frames*, which were taken but not written, before all other frames."""
         self._frames[:0] = frames
         self._writing_bytes -= sum(map(len, frames))
 
     def end(self, last: bytes) -> bool:
-        """Add the *last* frame, whether or not there is room, and close. Return False if the buffer is closed."""
+        """Add the *last* frame, even if there is no room, and close. If the buffer is already closed, return False."""
         if not self.is_open:
             return False
         self._last = last
@@ -131,7 +133,7 @@ class FrameBuffer:
         return True
 
     def ends_with(self, frames: list[bytes]) -> bool:
-        """Return True if the last of *frames* is the one that ``end`` added."""
+        """Return True if the last one of *frames* is the frame that ``end`` added."""
         return bool(frames) and frames[-1] is self._last
 
     def close(self) -> None:
@@ -142,7 +144,7 @@ class FrameBuffer:
             trio.lowlevel.reschedule(task, outcome.Error(StreamIsClosed("the stream is closed")))
 
     def drop(self) -> None:
-        """Close, and drop all frames."""
+        """Close the buffer, and drop all frames."""
         self.close()
         self._frames, self._bytes, self._writing_bytes = [], 0, 0
 

@@ -1,4 +1,4 @@
-"""Any exception to the `ActionError` that a client may read."""
+"""Convert any exception to the `ActionError` that is sent to the client."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from ..errors import ActionError, ErrorFields, ServerErrorHandler
 
 
 def expected_error(error: BaseException) -> ActionError | None:
-    """Return the ``ActionError`` that was raised for the client to read, or None where *error* is none.
+    """Return the ``ActionError`` if *error* is meant for the client, else None.
 
-    An ``ActionError`` itself, or what Quart means by an error of the client: werkzeug's ``HTTPException`` with a
-    status from 400 to 499. Of a group that holds nothing else, it is the first.
+    An ``ActionError`` is returned unchanged. An ``HTTPException`` of werkzeug with a status from 400 to 499 is
+    converted, because Quart uses it for errors of the client. For a group that contains only such errors, the first is
+    returned.
     """
     if isinstance(error, BaseExceptionGroup):
         members = [expected_error(member) for member in error.exceptions]
@@ -32,8 +33,9 @@ def to_action_error(
 ) -> ActionError:
     """Convert *error* to the ``ActionError`` that is sent to the client.
 
-    What ``expected_error`` finds is returned. Any other exception goes to *handle_server_error*, the only member of a
-    group by itself; if that is None, returns None or fails, *fallback* is returned.
+    If ``expected_error`` returns an error, it is returned. Any other exception is passed to *handle_server_error*; for
+    a group with a single member, that member is passed. If *handle_server_error* is None, returns None or raises
+    another exception than an ``ActionError``, *fallback* is returned.
     """
     if (expected := expected_error(error)) is not None:
         return expected
@@ -46,13 +48,13 @@ def to_action_error(
     except ActionError as raised:
         return raised
     except Exception as failure:
-        # A note, so that the log shows both, and neither reaches the client.
+        # Add a note, so that both exceptions are logged, and neither is sent to the client.
         error.add_note(f"handle_server_error failed on this: {failure!r}")
         return fallback
 
 
 def response_in(error: BaseException) -> HTTPException | None:
-    """Return the ``HTTPException`` that has a response of its own, as of ``abort(redirect(...))``, or None."""
+    """Return the ``HTTPException`` with a response of its own, for example of ``abort(redirect(...))``, or None."""
     sole = sole_error(error)
     return sole if isinstance(sole, HTTPException) and sole.response is not None else None
 
@@ -68,7 +70,7 @@ def _from_http(error: HTTPException) -> ActionError | None:
 
 
 def _seconds_until(retry_after: object) -> float | None:
-    """What werkzeug takes for ``Retry-After``, seconds or a moment, as seconds."""
+    """Return werkzeug's value for ``Retry-After``, which may be a number or a ``datetime``, in seconds from now."""
     if isinstance(retry_after, datetime):
         moment = retry_after if retry_after.tzinfo else retry_after.replace(tzinfo=UTC)
         return max(0, math.ceil((moment - datetime.now(UTC)).total_seconds()))

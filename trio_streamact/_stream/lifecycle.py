@@ -1,7 +1,7 @@
-"""The life of one stream: its states, and the events that move it from one to the next.
+"""The lifecycle of one stream: its states, and the events that move it from one state to the next.
 
-The table is the whole rule. It knows nothing of Trio, of time or of HTTP: the body of the response moves the stream by
-events, and the report of a stream says where they have led.
+The table contains all rules. It does not depend on Trio, on time or on HTTP. The body of the response calls ``move``
+with events, and reads the outcome for the report.
 """
 
 from __future__ import annotations
@@ -17,47 +17,47 @@ from .signals import Outcome
 
 
 class State(Enum):
-    """Where a stream is in its life."""
+    """The state of a stream."""
 
     RUNNING = "running"
     """The handler runs, and its chunks are sent."""
     DRAINING = "draining"
-    """The server is shutting down; the handler may go on until ``drain_s`` is over."""
+    """The server is shutting down. The handler may continue for ``drain_s``."""
     ENDED = "ended"
-    """The last frame is on its way to the client. No more chunks are taken."""
+    """The last frame was added. No more chunks are accepted."""
     DELIVERED = "delivered"
-    """The server has taken the last frame from a stream whose client was still there."""
+    """The server has taken the last frame while the client was still connected."""
     LOST = "lost"
-    """The client has not been sent the last frame, and will not be."""
+    """The last frame was not sent to the client, and will not be sent."""
 
 
 class Event(Enum):
-    """What happens to a stream."""
+    """An event in the lifecycle of a stream."""
 
     REFUSED = "refused"
-    """The server did not open the stream, whatever the input: it has too many, or cannot serve this version of HTTP."""
+    """The server rejected the stream: too many streams are open, or it does not support this version of HTTP."""
     SHUTDOWN = "shutdown"
-    """The server begins to shut down, before the handler is cancelled for another reason."""
+    """The server has begun to shut down, and the handler was not cancelled before."""
     RETURNED = "returned"
     """The handler returned, or closed its stream."""
     FAILED = "failed"
     """A guard, the validation of the input, middleware or the handler raised an exception."""
     STOPPED = "stopped"
-    """The handler raised ``KeyboardInterrupt`` or ``SystemExit``, or the server was stopping when the stream opened."""
+    """The handler raised ``KeyboardInterrupt`` or ``SystemExit``, or the stream opened during a shutdown."""
     OVERDUE = "overdue"
-    """The handler's time is over: its lifetime, or that for draining."""
+    """The handler ran longer than ``lifetime_s``, or than ``drain_s`` during a shutdown."""
     WRITTEN = "written"
-    """The last frame was written."""
+    """The server has taken the last frame."""
     STALLED = "stalled"
-    """The client took nothing for ``stall_s``."""
+    """The client took too little for ``stall_s``."""
     DISCONNECTED = "disconnected"
-    """The client left, or a write failed."""
+    """The client disconnected, or a write failed."""
 
 
 @final
 @attrs.frozen
 class Move:
-    """Where an event leads, and the outcome that it gives to the stream, if any."""
+    """The state after an event, and the outcome that the event decides, if any."""
 
     to: State
     outcome: Outcome | None = None
@@ -89,12 +89,12 @@ MOVES: Mapping[tuple[State, Event], Move] = _moves()
 @final
 @attrs.define(eq=False)
 class Lifecycle:
-    """One stream's life.
+    """The current state of one stream.
 
     Attributes:
-        state: Where the stream is.
-        outcome: How it has ended, or None while it runs.
-        code: The code of the error frame that is its ending, or None. A stream that is lost has none.
+        state: The state.
+        outcome: How the stream ended, or None while it runs.
+        code: The code of the error if the ending is an error, else None. For a lost stream it is None.
     """
 
     state: State = attrs.field(default=State.RUNNING, init=False)
@@ -102,7 +102,7 @@ class Lifecycle:
     code: str | None = attrs.field(default=None, init=False)
 
     def move(self, event: Event, code: str | None = None) -> bool:
-        """Move to where *event* leads, with the *code* of the ending. Return False, and change nothing, if nowhere."""
+        """Apply *event*, with the *code* of the ending. Return False, and change nothing, if the table has no row."""
         move = MOVES.get((self.state, event))
         if move is None:
             return False

@@ -1,4 +1,4 @@
-"""What is said of a stream to whoever listens: when it opens, and how it ended."""
+"""The signals of a stream: when it opens, and how it ended."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ Outcome = Literal["done", "error", "timeout", "rejected", "shutdown", "stalled",
 @final
 @attrs.frozen(kw_only=True)
 class StreamReport:
-    """How one stream went.
+    """A report about one stream that has ended.
 
     Args:
         action: The action's name.
-        outcome: How it ended.
-        code: The code of the error that the client was told, or None.
-        chunks: Chunks handed to the server. What a client really read, only the client knows.
-        bytes: Bytes of the body handed to the server, frames, endings and heartbeats alike.
-        duration_s: Seconds from its opening to the end of its handler.
-        first_chunk_s: Seconds from its opening to its first chunk, or None where there was none.
-        waited_s: Seconds for which the handler waited for the client.
+        outcome: How the stream ended.
+        code: The code of the error that was sent to the client, or None.
+        chunks: The number of chunks passed to the server. The client may have read fewer.
+        bytes: The number of bytes passed to the server: chunks, ending and heartbeats.
+        duration_s: The time from the opening of the stream to the end of its handler, in seconds.
+        first_chunk_s: The time from the opening of the stream to its first chunk, in seconds, or None without a chunk.
+        waited_s: The time that the handler waited for the client, in seconds.
     """
 
     action: str
@@ -40,17 +40,17 @@ class StreamReport:
 
 
 class StreamOpenedReceiver(Protocol):
-    """A function of the app, and of the action's name; it may be async."""
+    """A receiver of ``stream_opened``. It may be async."""
 
     def __call__(self, app: QuartTrio, /, *, action: str) -> object:
-        """Take notice of a stream that opens."""
+        """Handle a stream of *app* that opens. *action* is the name of its action."""
 
 
 class StreamEndedReceiver(Protocol):
-    """A function of the app, and of the report of a stream; it may be async."""
+    """A receiver of ``stream_ended``. It may be async."""
 
     def __call__(self, app: QuartTrio, /, *, report: StreamReport) -> object:
-        """Take notice of a stream that has ended."""
+        """Handle a stream of *app* that has ended."""
 
 
 Opened = TypeVar("Opened", bound=StreamOpenedReceiver)
@@ -59,7 +59,7 @@ Ended = TypeVar("Ended", bound=StreamEndedReceiver)
 
 @final
 class StreamOpenedSignal(NamedSignal):
-    """The signal ``stream_opened``, of which type checkers know what its receivers get."""
+    """The type of the signal ``stream_opened``, with the types of its receivers."""
 
     if TYPE_CHECKING:
 
@@ -67,12 +67,12 @@ class StreamOpenedSignal(NamedSignal):
             """Call *receiver* when a stream of *sender*, an app, opens."""
 
         def connect_via(self, sender: Any, weak: bool = False) -> Callable[[Opened], Opened]:
-            """Decorate a receiver."""
+            """Return a decorator that connects a receiver."""
 
 
 @final
 class StreamEndedSignal(NamedSignal):
-    """The signal ``stream_ended``, of which type checkers know what its receivers get."""
+    """The type of the signal ``stream_ended``, with the types of its receivers."""
 
     if TYPE_CHECKING:
 
@@ -80,24 +80,25 @@ class StreamEndedSignal(NamedSignal):
             """Call *receiver* when a stream of *sender*, an app, has ended."""
 
         def connect_via(self, sender: Any, weak: bool = False) -> Callable[[Ended], Ended]:
-            """Decorate a receiver."""
+            """Return a decorator that connects a receiver."""
 
 
 stream_opened: StreamOpenedSignal = StreamOpenedSignal("stream-opened")
-"""A stream opens. Receivers get the app and ``action``, the action's name.
+"""Sent when a stream opens. Receivers are called with the app and ``action``, the name of the action.
 
-A receiver that is no coroutine function runs on the event loop, so it must not block.
+A receiver that is not async runs in Trio's thread, so it must not block.
 """
 
 stream_ended: StreamEndedSignal = StreamEndedSignal("stream-ended")
-"""A stream has ended, its handler over. Receivers get the app and ``report``, a ``StreamReport``.
+"""Sent when a stream has ended and its handler has finished. Receivers are called with the app and ``report``, a
+``StreamReport``.
 
 For every ``stream_opened`` there is one ``stream_ended``.
 """
 
 
 def run_inline(receiver: Callable[..., Any]) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """Make an async function of a plain receiver, without Quart's detour through a thread: a stream has no time."""
+    """Return an async function that calls *receiver* directly. Quart would call it in a thread, which takes longer."""
 
     async def call(*args: Any, **kwargs: Any) -> Any:
         return receiver(*args, **kwargs)

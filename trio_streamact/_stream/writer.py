@@ -1,8 +1,8 @@
-"""The two ways from a stream's frames to the server: pulled by the response, or pushed by the sender.
+"""The two writers that move frames to the server: one is pulled by the server, one is pushed by the sender.
 
-A `PullWriter` joins frames to the parts of a response body, which the server asks for one by one; whatever stands
-between the app and the server sees each part. A `PushWriter` writes to the socket in the step of the sender, where
-nothing stands between.
+A `PullWriter` joins frames to the parts of a response body. The server asks for the parts one by one, so everything
+between the app and the server sees each part. A `PushWriter` writes to the socket inside ``send``. It is used if
+nothing is between the app and the server.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ from .buffer import FrameBuffer
 from .fairness import FairSender
 
 HEAD_WAIT_PASSES = 2
-"""For how many scheduler passes the head of a response waits for the first frame, to leave in one write with it. Two,
-since Trio runs the tasks that are ready in any order."""
+"""The number of scheduler passes that the head of a response waits for the first frame, so that both share one write.
+It is two because Trio runs ready tasks in any order."""
 
 MAX_SYNC_WRITES = 16
-"""After how many writes in its own step a sender yields to other tasks, should it never wait for anything else."""
+"""The number of writes inside ``send`` after which a sender yields to other tasks, even if it never waits."""
 
 
 class _Progress(Enum):
-    """How far the last frame has come."""
+    """The progress of the last frame."""
 
     NOT_TAKEN = "not taken"
     TAKEN = "taken"
@@ -40,16 +40,16 @@ class _Progress(Enum):
 
 @attrs.define(eq=False)
 class FrameWriter(FairSender):
-    """Owns the frames of one stream from ``send`` to the server, and counts what it writes.
+    """Moves the frames of one stream from ``send`` to the server, and counts them.
 
     Attributes:
         limits: The limits of the stream.
-        exchange: Where the frames are written.
-        buffer: The frames that are not yet written.
-        chunks: Chunks handed to the server.
-        written_bytes: Bytes handed to the server, endings and heartbeats included.
-        first_chunk_at: When the first chunk was handed to the server, in Trio's time, or None.
-        waited_s: How long senders have waited for room, in seconds.
+        exchange: The exchange to which the frames are written.
+        buffer: The frames that were not written yet.
+        chunks: The number of chunks passed to the server.
+        written_bytes: The number of bytes passed to the server, including ending and heartbeats.
+        first_chunk_at: The time when the first chunk was passed to the server, on Trio's clock, or None.
+        waited_s: The time that senders have waited for room, in seconds.
     """
 
     limits: Limits
@@ -67,10 +67,10 @@ class FrameWriter(FairSender):
 
     @property
     def is_delivered(self) -> bool:
-        """Return True if the server has taken the last frame while the client was still there."""
+        """Return True if the server has taken the last frame while the client was still connected."""
         return self._last_frame is _Progress.DELIVERED
 
-    # Plain `with`, never `async with`: an `aclose()` is a checkpoint, where a Cancelled replaces the error in flight.
+    # For a plain `with`, not `async with`: `aclose()` is a checkpoint, where Cancelled replaces the error being raised.
     def __enter__(self) -> Self:
         return self
 
@@ -80,11 +80,11 @@ class FrameWriter(FairSender):
         self.close()
 
     def close(self) -> None:
-        """Take no more frames. Those that were added are still written."""
+        """Accept no more frames. Those that were added are still written."""
         self.buffer.close()
 
     def put_nowait(self, frame: bytes) -> bool:
-        """Add *frame*, and return True; return False if there is no room."""
+        """Add *frame*, and return True. If there is no room, return False."""
         count = self.buffer.put_nowait(frame)
         if count <= 1:
             if not count:
@@ -112,7 +112,7 @@ class FrameWriter(FairSender):
             self._added_at = self._clock.current_time()
 
     def end(self, last: bytes) -> None:
-        """Add the *last* frame, and take no more."""
+        """Add the *last* frame, and accept no more."""
         if self.buffer.end(last):
             self._frame_added()
 
@@ -121,7 +121,7 @@ class FrameWriter(FairSender):
         return self.buffer.take(most_bytes, at_least)
 
     def _count(self, frames: list[bytes]) -> bytes:
-        """Count *frames*, which are about to be written, and return them joined."""
+        """Count *frames*, which will be written next, and return them joined."""
         chunks = len(frames)
         if self.buffer.ends_with(frames):
             self._last_frame, chunks = _Progress.TAKEN, chunks - 1
@@ -133,32 +133,32 @@ class FrameWriter(FairSender):
         return joined
 
     def _note_delivery(self) -> None:
-        """Note that the server has taken what was written."""
-        # A server takes what is sent to a client that has left, too.
+        """Note that the server has taken everything that was written."""
+        # The server also takes what is sent to a client that has disconnected.
         if self._last_frame is _Progress.TAKEN and not self.exchange.is_over:
             self._last_frame = _Progress.DELIVERED
 
     def _frame_added(self) -> None:
-        """React to a frame in a buffer that was empty, or to the last frame."""
+        """Handle a new frame in an empty buffer, or the last frame."""
         raise NotImplementedError
 
     def beat(self) -> None:
-        """Write a heartbeat. The exchange calls this when the stream has been idle for ``heartbeat_s``."""
+        """Write a heartbeat. The watchdog calls this when the stream was idle for ``heartbeat_s``."""
         raise NotImplementedError
 
 
 @final
 @attrs.define(eq=False)
 class PullWriter(FrameWriter):
-    """Joins frames to the parts of a response body, which the server asks for one by one."""
+    """Joins frames to the parts of a response body. The server asks for the parts one by one."""
 
     _reader: trio.lowlevel.Task | None = attrs.field(default=None, init=False)
     _had_first_pass: bool = attrs.field(default=False, init=False)
     _is_beat_due: bool = attrs.field(default=False, init=False)
 
     async def next_part(self) -> bytes | None:
-        """Wait for the frames of the next write, or for a heartbeat; return None after the last frame."""
-        self.buffer.written()  # the server asks for more, so it has taken the part before
+        """Return the frames of the next write, or a heartbeat. Wait for either. After the last frame, return None."""
+        self.buffer.written()  # the server asks for a part, so it has taken the previous one
         if self._last_frame is not _Progress.NOT_TAKEN:
             self._note_delivery()
             return None
@@ -170,18 +170,18 @@ class PullWriter(FrameWriter):
         while batch.goes_on():
             await trio.lowlevel.checkpoint()
         if not batch.frames:
-            # Closed without a last frame: the handler was cancelled, or is about to fail the response, from outside.
+            # Closed without a last frame: this task is about to be cancelled from outside.
             await trio.sleep_forever()
         self.exchange.watchdog.note_write(trio.current_time())
         return self._count(batch.frames)
 
     def close(self) -> None:
-        """Take no more frames. Those that were added are still parts of the body."""
+        """Accept no more frames. Those that were added are still returned as parts."""
         self.buffer.close()
         self._wake_reader()
 
     def beat(self) -> None:
-        """Return a heartbeat as the next part."""
+        """Let ``next_part`` return a heartbeat, unless a frame comes first."""
         self._is_beat_due = True
         self._wake_reader()
 
@@ -194,7 +194,7 @@ class PullWriter(FrameWriter):
             self._reader = None
 
     async def _wait_readable(self) -> bool:
-        """Wait for a frame, and return True; return False when a heartbeat is due instead."""
+        """Wait for a frame, and return True. If a heartbeat is due first, return False."""
         buffer = self.buffer
         if not self._had_first_pass:
             self._had_first_pass = True
@@ -202,7 +202,7 @@ class PullWriter(FrameWriter):
                 await trio.lowlevel.checkpoint()
                 if buffer.is_readable:
                     return True
-            await self.exchange.flush()  # the head: the handler takes its time
+            await self.exchange.flush()  # write the head now: the handler has not sent a frame yet
         self._is_beat_due = False
         while not (buffer.is_readable or self._is_beat_due):
             self._reader = trio.lowlevel.current_task()
@@ -215,33 +215,33 @@ class PullWriter(FrameWriter):
 
 
 class _Pushing(Enum):
-    """What a `PushWriter` does with the next frame."""
+    """The state of a `PushWriter`: when it writes the next frame."""
 
     STOPPED = "stopped"
-    """Nothing: it has not begun, or ``finish`` writes what is left."""
+    """It does not write: it was not started, or ``finish`` writes the remaining frames."""
     IDLE = "idle"
-    """It writes the frame at once."""
+    """It writes the frame at once, unless the previous write was less than ``BATCH_WINDOW_S`` ago."""
     SCHEDULED = "scheduled"
-    """The frame leaves in the next scheduler pass."""
+    """It writes the frame in the next scheduler pass."""
     FAILED = "failed"
-    """Nothing: a write raised an unexpected exception."""
+    """It does not write, because a write raised an unexpected exception."""
 
 
 @final
 @attrs.define(eq=False)
 class PushWriter(FrameWriter):
-    """Writes frames to the socket in the step of their sender; it has no task of its own.
+    """Writes frames to the socket inside ``send``. It has no task of its own.
 
-    A frame that comes alone is written before its sender goes on. Those that follow within ``BATCH_WINDOW_S`` leave
-    together, in the next scheduler pass; so does what waited for the kernel.
+    A single frame is written before ``send`` returns. Frames that follow within ``BATCH_WINDOW_S`` are written
+    together, in the next scheduler pass. So are frames that had to wait for room in the socket buffer.
 
     Args:
-        on_failure: Is cancelled when a write raises an unexpected exception: the client can be sent nothing any more.
+        on_failure: This scope is cancelled if a write raises an unexpected exception: nothing more can be sent.
     """
 
     _on_failure: trio.CancelScope
     ends_response: bool = attrs.field(default=False, init=False)
-    """Whether the end of the response leaves with the last frame, although the handler is not over."""
+    """True if the end of the response is written with the last frame, although the handler still runs."""
     _scheduler: Scheduler = attrs.field(factory=Scheduler.current, init=False)
     _state: _Pushing = attrs.field(default=_Pushing.STOPPED, init=False)
     _head_passes: int | None = attrs.field(default=HEAD_WAIT_PASSES, init=False)
@@ -251,12 +251,12 @@ class PushWriter(FrameWriter):
     _batch: Batch | None = attrs.field(default=None, init=False)
 
     def start(self) -> None:
-        """Begin with the head, which leaves even if no frame comes."""
+        """Start to write. The head is written soon, even if there is no frame."""
         self._state = _Pushing.IDLE
         self._schedule()
 
     def stop(self) -> None:
-        """Begin no more writes."""
+        """Start no more writes."""
         if self._state is not _Pushing.FAILED:
             self._state = _Pushing.STOPPED
         if self._batch is not None:
@@ -265,7 +265,7 @@ class PushWriter(FrameWriter):
 
     @trio.lowlevel.enable_ki_protection
     async def finish(self) -> None:
-        """Write all frames that are left, and the end of the response with the last one."""
+        """Write all remaining frames, and the end of the response with the last one."""
         self.stop()
         if self._flushed is not None:
             await self._flushed.wait()
@@ -290,7 +290,7 @@ class PushWriter(FrameWriter):
             self.written_bytes += len(HEARTBEAT)
             self._write(HEARTBEAT, trio.current_time())
 
-    @trio.lowlevel.enable_ki_protection  # in the middle of this a Ctrl-C would lose a frame, or write it twice
+    @trio.lowlevel.enable_ki_protection  # else a Ctrl-C in the middle could lose a frame, or write it twice
     def _frame_added(self) -> None:
         if self._state is not _Pushing.IDLE or self._flushed is not None:
             return
@@ -324,7 +324,7 @@ class PushWriter(FrameWriter):
             self._head_passes -= 1
             self._schedule()
         elif self._head_passes is not None:
-            self._write(b"", trio.current_time())  # the head: the handler takes its time
+            self._write(b"", trio.current_time())  # write the head now: the handler has not sent a frame yet
 
     def _write_frames(self, frames: list[bytes], now: float) -> None:
         self._write(self._count(frames), now, self.ends_response and self.buffer.ends_with(frames))
@@ -335,7 +335,7 @@ class PushWriter(FrameWriter):
         try:
             is_written = self.exchange.write_nowait(body, now, ends)
         except Exception:
-            self._fail()  # and raise nothing: in a sender's step the handler would get it, and might catch it
+            self._fail()  # do not raise: inside `send`, the handler would receive the exception, and might catch it
             return
         if is_written:
             self._on_flushed()
@@ -362,7 +362,7 @@ class PushWriter(FrameWriter):
             self._schedule()
 
     def _fail(self) -> None:
-        """Write no more: frames may be lost, and what the client has read must not look like a whole stream."""
+        """Stop writing, and close the connection. Frames may be lost, so the response must not look complete."""
         log.exception("Writing a stream failed")
         self._state = _Pushing.FAILED
         self.buffer.drop()
