@@ -1,7 +1,7 @@
-"""What must stand around a long stream on quart-trio and hypercorn: the one place that knows their insides.
+"""Prepares quart-trio and hypercorn for long streams. Only this folder uses their private parts.
 
-One file a repair. Each names the fault, touches only versions and attributes that it knows, and where it cannot do its
-work says so once and lets things be as they were.
+Each module names the faults that it repairs. A patch applies only to tested releases, and only if the attributes that
+it needs exist. Otherwise it reports this once, and changes nothing.
 """
 
 from .disconnects import is_disconnect

@@ -1,4 +1,4 @@
-"""The shapes of ASGI, as far as we touch them."""
+"""The types of ASGI that this package uses."""
 
 from __future__ import annotations
 

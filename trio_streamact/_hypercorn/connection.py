@@ -1,7 +1,8 @@
-"""The connection that carries a request: what its client takes, and how to close it.
+"""The connection that carries a request: how much its client takes, and how to close it.
 
-This module alone knows where hypercorn keeps what. From its ``HTTPStream`` it is three steps: its ``send`` is a method
-of a protocol, whose ``send`` is a method of a TCP server, which has Trio's stream.
+Only this module knows how hypercorn's objects refer to each other. The way from an ``HTTPStream`` to Trio's stream has
+three steps: its ``send`` is a method of a protocol; the ``send`` of the protocol is a method of a TCP server; and the
+TCP server holds Trio's stream.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from .shutdown import UNKNOWN_WORKER, UnknownWorker, Worker, worker_of
 
 _TCP_INFO_BYTES_ACKED = struct.Struct("=120xQ")  # `tcpi_bytes_acked`, Linux 4.1 and later
 _SILENCE = "_trio_streamact_silence_s"
-_TIOCOUTQ = 0x5411  # what a socket has not sent, or is not acknowledged; the value of Linux on x86 and ARM
+_TIOCOUTQ = 0x5411  # bytes of a socket that are not sent or not acknowledged; the value for Linux on x86 and ARM
 
 
 @final
@@ -38,7 +39,7 @@ class Connection:
 
     Attributes:
         protocol: hypercorn's ``H11Protocol`` or ``H2Protocol``.
-        server: Its ``TCPServer``.
+        server: hypercorn's ``TCPServer``.
     """
 
     is_known: ClassVar[bool] = True
@@ -49,10 +50,10 @@ class Connection:
 
     @classmethod
     def of(cls, http: Any) -> Connection | NoConnection:
-        """Return the connection of *http*, an ``HTTPStream`` or None; over HTTP/3 there is no TCP connection."""
+        """Return the connection of *http*, which is an ``HTTPStream`` or None. HTTP/3 has no TCP connection."""
         protocol = getattr(getattr(http, "send", None), "__self__", None)
         server = getattr(getattr(protocol, "send", None), "__self__", None)
-        server = server.server if isinstance(server, Http1Writer) else server  # of a stream that is just over
+        server = server.server if isinstance(server, Http1Writer) else server  # of the previous stream
         worker = getattr(http, "context", None)
         if not (hasattr(worker, "terminated") and hasattr(server, "stream") and hasattr(server, "send_lock")):
             return NO_CONNECTION
@@ -65,22 +66,22 @@ class Connection:
 
     @property
     def is_multiplexed(self) -> bool:
-        """Whether other exchanges share the connection, as on HTTP/2."""
+        """Return True if other exchanges may share the connection, as on HTTP/2."""
         return hasattr(self.protocol, "stream_buffers")
 
     @property
     def is_stuck(self) -> bool:
-        """Whether a write of the connection, which nothing can cancel, is under way."""
+        """Return True if a write of the connection is in progress. It cannot be cancelled."""
         return bool(self.server.send_lock.locked())
 
     @property
     def is_over(self) -> bool:
-        """Whether hypercorn has closed the exchange; it drops what is still sent, without a word."""
+        """Return True if hypercorn has closed the exchange. It silently drops everything that is sent after that."""
         return bool(self._http.closed)
 
     @property
     def is_closed(self) -> bool:
-        """Return True if the client has closed the connection, or its half of it."""
+        """Return True if the client has closed the connection, or its sending half."""
         if self.is_multiplexed:
             return bool(self.protocol.closed)
         return isinstance(self.protocol.connection, ClosedConnection)
@@ -91,7 +92,7 @@ class Connection:
         return self._http.state is not ASGIHTTPState.REQUEST
 
     def is_fed_by(self, send: Send) -> bool:
-        """Return True if *send* is hypercorn's own, so that what is given to it is hypercorn's when it returns."""
+        """Return True if *send* is hypercorn's own. Then hypercorn has taken a message when *send* returns."""
         return is_own_send(send, self._http)
 
     def spawn(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -100,17 +101,18 @@ class Connection:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes of this exchange that wait in hypercorn's buffer of HTTP/2."""
+        """The number of bytes of this exchange that wait in hypercorn's HTTP/2 buffer."""
         return 0 if (buffer := self._buffer()) is None else len(buffer.buffer)
 
     def _buffer(self) -> Any:
         return getattr(self.protocol, "stream_buffers", {}).get(self._http.stream_id)
 
     def taken(self, acknowledged: int | None) -> tuple[int | None, ...]:
-        """Return how much the client has taken of this exchange, in bytes, by each way of counting.
+        """Return how many bytes of this exchange the client has taken, once for each way of counting.
 
         Args:
-            acknowledged: What the peer has ``acknowledged``; of a stream of HTTP/2 that has no window, it was others'.
+            acknowledged: The result of ``acknowledged``. It does not count for an HTTP/2 stream without a window,
+                because then the peer took bytes of other streams.
         """
         if not self.is_multiplexed:
             return (acknowledged,)
@@ -119,46 +121,45 @@ class Connection:
     def _has_window(self) -> bool:
         try:
             return bool(self.protocol.connection.local_flow_control_window(self._http.stream_id) > 0)
-        except Exception:  # of h2: the stream, or all of the connection, is closed already
+        except Exception:  # an exception of h2: the stream or the connection is already closed
             return False
 
     async def drop(self, moves: bool) -> None:
-        """End this exchange, whose client takes nothing; its connection too, unless that still *moves*."""
+        """End this exchange. Close the connection, too, if it cannot be shared, or is stuck and not *moves*."""
         if not self.is_multiplexed or (self.is_stuck and not moves):
             self.abort()
         else:
             await self.reset()
 
     def abort(self) -> None:
-        """Close the connection at once, even under a write that hypercorn shields from cancellation."""
+        """Close the connection at once, even during a write that hypercorn shields from cancellation."""
         stream = self.server.stream
         transport = getattr(stream, "transport_stream", stream)
-        # A reset, so that the kernel does not go on offering what the client did not take.
+        # Send a TCP reset. Otherwise the kernel would still try to deliver what the client did not take.
         with suppress(OSError, trio.ClosedResourceError):
             transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         transport.socket.close()
 
     async def reset(self) -> None:
-        """Reset this exchange's stream of HTTP/2, and leave the others alone."""
+        """Reset the HTTP/2 stream of this exchange. Other streams continue."""
         await reset_stream(self.protocol, self._http.stream_id, ErrorCodes.CANCEL)
 
     def allow_silence(self, for_s: float) -> None:
-        """Note how long the peer of a stream may take nothing; the longest counts of those that share a connection."""
+        """Set how long the peer may acknowledge nothing. If streams share a connection, the longest time applies."""
         setattr(self.server, _SILENCE, max(for_s, self.silence_s) if self.is_multiplexed else for_s)
 
     @property
     def silence_s(self) -> float:
-        """How long the peer may acknowledge nothing before it is taken for vanished, in seconds."""
+        """The time without an acknowledgement after which the peer counts as vanished, in seconds."""
         return float(getattr(self.server, _SILENCE, 0.0))
 
     @property
     def unacknowledged_bytes(self) -> int:
-        """How much the kernel holds that the peer has not acknowledged; 0 where it is not known: Linux and TCP only.
+        """The number of bytes that the peer has not acknowledged. It is 0 if unknown: Linux and TCP only.
 
-        A peer that has vanished without a word acknowledges nothing, but small writes go on filling the kernel's
-        buffer, so no write ever waits. ``TCP_USER_TIMEOUT`` is for that, but it also ends a client that reads
-        steadily: as long as the peer's window is smaller than what the kernel would send next, its time runs on,
-        however much the peer acknowledges.
+        A peer that has vanished acknowledges nothing. But small writes fit into the kernel's buffer for a long time, so
+        no write waits. ``TCP_USER_TIMEOUT`` is made for this case, but it also ends clients that read steadily: while
+        the peer's window is smaller than the next segment, its timer keeps running, however much the peer acknowledges.
         """
         sock = self._socket()
         if sock is None or sys.platform != "linux" or sock.family not in (socket.AF_INET, socket.AF_INET6):
@@ -166,9 +167,9 @@ class Connection:
         return _unsent(sock) or 0
 
     def acknowledged(self) -> int | None:
-        """Return a number that changes by as many bytes as the peer's kernel takes of all that the connection carries.
+        """Return a number that changes by the number of bytes that the peer's kernel takes from the connection.
 
-        None where it is not known. On a UNIX socket it is what the peer has not read, and what that costs the kernel.
+        It is None if unknown. For a UNIX socket, it is the memory of the bytes that the peer has not read.
         """
         sock = self._socket()
         if sock is None or sys.platform != "linux":
@@ -188,7 +189,7 @@ class Connection:
 
 @final
 class NoConnection:
-    """Stands for the connection of an exchange where it cannot be found, and of one in memory."""
+    """The connection of an exchange that is in memory, or whose connection cannot be found."""
 
     is_known: ClassVar[bool] = False
     is_multiplexed: ClassVar[bool] = False
@@ -202,11 +203,11 @@ class NoConnection:
 
     @property
     def worker(self) -> UnknownWorker:
-        """The worker is not known either."""
+        """The worker, which is unknown, too."""
         return UNKNOWN_WORKER
 
     def is_fed_by(self, send: Send) -> bool:  # noqa: ARG002
-        """Return False: *send* leads somewhere else."""
+        """Return False: *send* is not hypercorn's."""
         return False
 
     def taken(self, acknowledged: int | None) -> tuple[int | None, ...]:
@@ -214,10 +215,10 @@ class NoConnection:
         return (acknowledged,)
 
     def acknowledged(self) -> None:
-        """Return None: it is not known."""
+        """Return None: it is unknown."""
 
     def allow_silence(self, for_s: float) -> None:
-        """Do nothing: a peer that has vanished is not found here."""
+        """Do nothing: a vanished peer cannot be found here."""
 
     async def drop(self, moves: bool) -> None:
         """Do nothing: there is nothing to close."""
@@ -233,10 +234,10 @@ NO_CONNECTION = NoConnection()
 
 
 def _unsent(sock: Any) -> int | None:
-    """Return how many bytes the kernel holds of what was written; None if the socket is closed."""
+    """Return how many written bytes the kernel holds, or None if the socket is closed."""
     import fcntl
 
     try:
         return int.from_bytes(fcntl.ioctl(sock.fileno(), _TIOCOUTQ, bytes(4)), sys.byteorder)
-    except (OSError, ValueError):  # of a closed socket the number is -1
+    except (OSError, ValueError):  # the file descriptor of a closed socket is -1
         return None

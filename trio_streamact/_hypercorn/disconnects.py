@@ -1,4 +1,4 @@
-"""What Quart raises where somebody reads the body of a request, and the client has left."""
+"""Recognize the exception that Quart raises when the body of a request is read and the client has disconnected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CLIENT_DISCONNECTED: Any = getattr(quart.wrappers.base, "ClientDisconnectedErro
 
 
 def is_disconnect(error: BaseException) -> bool:
-    """Return True if *error*, or each part of it if it is a group, says that the client has left."""
+    """Return True if *error* means that the client has disconnected. For a group, each member must mean it."""
     if isinstance(error, BaseExceptionGroup):
         return all(map(is_disconnect, error.exceptions))
     return isinstance(error, _CLIENT_DISCONNECTED)

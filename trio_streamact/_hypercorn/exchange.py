@@ -1,4 +1,4 @@
-"""One HTTP request and its response, between the app and the server."""
+"""One exchange, an HTTP request and its response, between the app and the server."""
 
 from __future__ import annotations
 
@@ -17,37 +17,38 @@ from .watchdog import Watchdog
 SCOPE_KEY = "trio_streamact"
 
 FINISH_S = 1.0
-"""How long a finished response may take to be flushed after its stream was closed, in seconds."""
+"""The longest time that the last write of a response may take after its stream was closed, in seconds."""
 
 UNREAD_BYTES = 64 * 1024
-"""How much of a request body is received before anything asks for it, if it may wait with the client."""
+"""The number of bytes of a request body that are received before the app reads it. The rest waits at the client."""
 
 PART_BYTES = 32 * 1024
-"""What is sent of a stream at once, where hypercorn copies it, once or twice, and keeps that until the client takes it:
-as much as it takes over HTTP/2 before its writer waits."""
+"""The largest part of a stream that hypercorn is sent at once. hypercorn copies a part once or twice, and keeps the
+copy until the client takes it. This is the size of its HTTP/2 buffer, above which its ``send`` waits."""
 
 REST_LOOK_S = 0.1
-"""How often to look whether middleware outside of ours has sent the rest of a response, in seconds."""
+"""The time between two checks whether outer middleware has sent the rest of a response, in seconds."""
 
 UNREAD_LOOK_S = 0.5
-"""How often to look whether a client has left whose body waits, in seconds."""
+"""The time between two checks whether a client has disconnected while its body waits, in seconds."""
 
 
 @final
 @attrs.define(eq=False)
 class Exchange:
-    """The ASGI ``receive`` and ``send`` of one request, repaired where app and server disturb each other.
+    """The ASGI ``receive`` and ``send`` of one request, with repairs.
 
-    Finishing. Fault: on the last ``send`` hypercorn closes its stream, which delivers ``http.disconnect`` while that
-    ``send`` is still running; quart-trio answers by cancelling the very task that is about to close or recycle the
-    connection. HTTP/1.0 and ``Connection: close`` clients never see the end, and no connection ever times out. So a
-    disconnect that comes while the last message is sent is delivered after it; but not later than ``FINISH_S``, since
-    over HTTP/2 that ``send`` may wait for a client that has closed the connection.
+    Fault: on the last ``send``, hypercorn closes its stream. This delivers ``http.disconnect`` while that ``send``
+    still runs. quart-trio then cancels its task, which is about to close or recycle the connection. So clients with
+    HTTP/1.0 or ``Connection: close`` never see the end, and no connection ever times out.
+
+    Repair: a disconnect that arrives while the last message is sent is delivered after that, but at most ``FINISH_S``
+    later. The limit is needed because over HTTP/2, that ``send`` may wait for a client that has closed the connection.
 
     Attributes:
-        connection: The connection, or a stand-in where it cannot be found.
-        watchdog: Owns the time of this exchange: heartbeats, and clients that stall.
-        received_bytes: How much of the request body was received.
+        connection: The connection, or ``NO_CONNECTION`` if it cannot be found.
+        watchdog: The timers of this exchange: for heartbeats, and for clients that stall.
+        received_bytes: The number of bytes of the request body that were received.
     """
 
     _receive: Receive
@@ -69,12 +70,12 @@ class Exchange:
 
     @classmethod
     def without_middleware(cls) -> Self:
-        """Return the exchange of a request that reached its app without our middleware: it only has heartbeats."""
+        """Return an exchange for a request that reached its app without ``ServingGuard``. It has only heartbeats."""
         return cls(_not_received, _not_sent, NO_CONNECTION)
 
     @property
     def has_middleware(self) -> bool:
-        """Return True if our middleware serves the request, and ends the exchange."""
+        """Return True if ``ServingGuard`` serves the request, and ends the exchange."""
         return self._send is not _not_sent
 
     @property
@@ -84,7 +85,7 @@ class Exchange:
 
     @property
     def is_over(self) -> bool:
-        """Return True if the server has closed the exchange, so that what is sent now reaches no client."""
+        """Return True if the server has closed the exchange. Everything that is sent after that is dropped."""
         return self.connection.is_over
 
     @property
@@ -93,9 +94,9 @@ class Exchange:
         return self._started
 
     def prepare_stream(self, stall_s: float) -> None:
-        """Expect an event stream: end it if the client takes too little for *stall_s*, in seconds.
+        """Prepare for an event stream, which is ended if the client takes too little for *stall_s*, in seconds.
 
-        Its head is kept until a part of the body follows, or until ``flush``.
+        The head of the response is not written before a part of the body follows, or before ``flush``.
         """
         self._is_stream = True
         self.watchdog.watch_stream(stall_s)
@@ -107,9 +108,9 @@ class Exchange:
 
     @property
     def can_write_directly(self) -> bool:
-        """Return True if nothing stands between Quart, which asks a body for its parts, and the client's socket.
+        """Return True if nothing is between Quart, which iterates over the body, and the socket of the client.
 
-        Then `write_nowait` has the same effect as giving Quart the part, but sooner.
+        Then `write_nowait` has the same effect as a part of the body, but is faster.
         """
         return (
             self._is_unwrapped
@@ -119,15 +120,16 @@ class Exchange:
         )
 
     def write_nowait(self, body: bytes, now: float, ends: bool = False) -> bool:
-        """Write *body*, a part of the stream's body, as far as the kernel takes it. Return False if `flush` must go on.
+        """Write *body*, a part of the response body, as far as the kernel takes it. If a rest is left, return False.
 
-        If it *ends* the stream, the end of the response leaves with it. Only where `can_write_directly`.
+        `flush` then writes the rest. If it *ends* the stream, the end of the response is written with it. Call it only
+        if `can_write_directly`.
         """
         self.watchdog.note_write(now)
         return self._http1_writer.write_nowait(body, ends)
 
     async def flush(self) -> None:
-        """Write what was kept back."""
+        """Write everything that was kept."""
         watchdog = self.watchdog
         watchdog.note_write(trio.current_time())
         watchdog.sends += 1
@@ -137,38 +139,38 @@ class Exchange:
             watchdog.sends -= 1
 
     async def finish(self) -> None:
-        """End the response of a stream whose last frame is sent, before the app does, whose end is then dropped.
+        """End the response of a stream whose last frame was sent. The end that the app sends later is dropped.
 
-        Not where something stands between the app and the server: it may want to see the end.
+        If something is between the app and the server, do nothing: it may need to see the end.
         """
         if self._is_unwrapped and self._finished is None:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def end_stream(self) -> None:
-        """End the exchange of a stream that is over, if no middleware does."""
+        """End the exchange of a stream that has ended, unless ``ServingGuard`` does it."""
         if not self.has_middleware:
             self.leave()
 
     def hold_body(self, wanted: trio.Event) -> None:
-        """Receive no more of a large request body until it is *wanted*: until then it waits with the client.
+        """Receive no more of a large request body before *wanted* is set. The rest waits at the client.
 
-        A client that leaves meanwhile is found by the heartbeats. Not over HTTP/2, where hypercorn's reader would wait
-        with all that the connection carries for other streams.
+        If the client leaves meanwhile, the heartbeats find that. On HTTP/2 this does nothing: hypercorn's reader would
+        wait, and with it all other streams of the connection.
         """
         if not self.connection.is_multiplexed:
             self._wanted = wanted
 
     def at_end(self, call: Callable[[], None]) -> None:
-        """Call *call* when the exchange is over, even if no stream was opened."""
+        """Call *call* when the exchange has ended, even if no stream was opened."""
         self._at_end.append(call)
 
     def __deepcopy__(self, _: object) -> Self:
-        return self  # hypercorn's ProxyFixMiddleware copies the scope with all that is in it
+        return self  # hypercorn's ProxyFixMiddleware makes a deep copy of the scope
 
     def leave(self) -> None:
         """Restore hypercorn's ``send`` for the next request, and drop references to avoid a cycle.
 
-        If the response is not over, since middleware outside of ours has not sent all of it, that happens when it is.
+        If outer middleware has not sent the whole response yet, do this when the response has ended.
         """
         self.watchdog.stop_heartbeats()
         connection = self.connection
@@ -184,7 +186,7 @@ class Exchange:
 
     async def _watch_the_rest(self) -> None:
         try:
-            await trio.lowlevel.checkpoint_if_cancelled()  # a response that hypercorn has closed is over
+            await trio.lowlevel.checkpoint_if_cancelled()  # hypercorn cancels this task when it closes the connection
             while not (self.is_over or self.watchdog.stalled):  # noqa: ASYNC110 - hypercorn has no event for it
                 await trio.sleep(REST_LOOK_S)
             self._abort_if_stuck(self.connection.is_closed)
@@ -199,19 +201,19 @@ class Exchange:
         self._http1_writer.detach()
         self._http1_writer = NO_HTTP1_WRITER
 
-    # A Ctrl-C that hits the writer of a stream would cut it without an ending; the server's main task gets it instead.
+    # A KeyboardInterrupt here would cut a stream without an ending. With the protection, Trio's main task receives it.
     @trio.lowlevel.enable_ki_protection
     async def send(self, message: Message) -> None:
-        """Send *message* to the server, and have it watched while that lasts."""
+        """Send *message* to the server, and let the watchdog watch the write."""
         if self._finished is not None:
-            return  # `finish` has sent it, or nothing can follow
+            return  # the response has ended already, for example by `finish`
         watchdog = self.watchdog
         watchdog.note_write(trio.current_time())
         watchdog.sends += 1
         if message["type"] == "http.response.body":
             if not message.get("more_body", False):
                 self._finished = trio.Event()
-            self._http1_writer.corked = False  # the head was waiting for this
+            self._http1_writer.corked = False  # write the head together with this
         elif message["type"] == "http.response.start":
             self._start(message)
         if self._http1_writer is NO_HTTP1_WRITER and watchdog.is_watching:
@@ -233,17 +235,17 @@ class Exchange:
         self._started = True
         self.watchdog.note_head()
         if message["status"] != 200 or not _is_event_stream(message):
-            self._http1_writer.corked = False  # another response has taken the stream's place
+            self._http1_writer.corked = False  # another response is sent instead of the stream
 
     @trio.lowlevel.enable_ki_protection
     async def receive(self) -> Message:
-        """Receive from the server."""
+        """Return the next message of the server."""
         try:
             if self._wanted is not None and self.received_bytes > UNREAD_BYTES:
                 await self._wait_until_wanted(self._wanted)
             message = await self._receive()
         except trio.Cancelled:
-            # The server closes this exchange, but a write that it shields would go on forever.
+            # The server closes this exchange. But a write that it shields would wait forever.
             self._abort_if_stuck(self.watchdog.sends > 0)
             raise
         if message["type"] == "http.request":
@@ -253,26 +255,26 @@ class Exchange:
                 with trio.move_on_after(FINISH_S):
                     await self._finished.wait()
             is_written = self._finished is not None and self._finished.is_set()
-            # What comes next on the connection may be stuck, too.
+            # Other writes of the connection may be stuck, too.
             self._abort_if_stuck(self.connection.is_closed if self.connection.is_multiplexed else not is_written)
         return message
 
     async def _wait_until_wanted(self, wanted: trio.Event) -> None:
-        """Wait until the body is *wanted*, or its client is known to have left, which only the next message says."""
+        """Wait until *wanted* is set, or until the server has closed the exchange."""
         while not (wanted.is_set() or self.is_over):
             with trio.move_on_after(UNREAD_LOOK_S):
                 await wanted.wait()
 
     def _abort_if_stuck(self, no_client_waits: bool) -> None:
-        """Close the connection if a write is stuck in it and *no_client_waits*."""
+        """Close the connection if one of its writes is stuck and *no_client_waits*."""
         if no_client_waits and self.connection.is_stuck:
             self.connection.abort()
 
     async def fail(self) -> None:
-        """End the response for a client that would wait forever.
+        """Reset the HTTP/2 stream of a response that the app has not completed.
 
-        Fault: when an exception leaves the app, hypercorn ends nothing over HTTP/2, neither the stream nor the
-        connection.
+        Fault: when an exception leaves the app, hypercorn ends neither the HTTP/2 stream nor the connection. The client
+        waits forever.
         """
         if self._started and self._finished is None and self.connection.is_multiplexed:
             with trio.CancelScope(shield=True, deadline=trio.current_time() + FINISH_S):
@@ -285,20 +287,20 @@ def _is_event_stream(start: Message) -> bool:
 
 
 def exchange_of(scope: Any) -> Exchange:
-    """Return the exchange that *scope* belongs to; one without middleware if there is none, and for a copied scope."""
+    """Return the exchange of *scope*. If there is none, or *scope* is a copy, return one without middleware."""
     return exchange_in(scope) or Exchange.without_middleware()
 
 
 def exchange_in(scope: Any) -> Exchange | None:
-    """Return the exchange that our middleware has made for *scope*; None for a copied scope, too."""
+    """Return the exchange that ``ServingGuard`` has put into *scope*, or None if there is none or *scope* is a copy."""
     exchange: Exchange | None = (scope.get("extensions") or {}).get(SCOPE_KEY)
     return None if exchange is None or exchange.has_started else exchange
 
 
 def is_copied(scope: Any) -> bool:
-    """Return True if *scope* is one that an app has copied from its own, for a call in-process.
+    """Return True if an app has copied *scope* from its own, for a call within the process.
 
-    Its exchange has a response already, and the request of *scope* is not one of the client's.
+    Then its exchange already has a response, and the request of *scope* is not a request of the client.
     """
     exchange: Exchange | None = (scope.get("extensions") or {}).get(SCOPE_KEY)
     return exchange is not None and exchange.has_started

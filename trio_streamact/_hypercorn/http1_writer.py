@@ -1,18 +1,18 @@
-"""Writes to a connection: in the step of the caller while the socket has room, in order, and safe beside a close.
+"""Write to a connection: in the task of the caller while the socket has room, in order, and safely during a close.
 
-Fault 1: hypercorn takes a lock around every write, and Trio yields in every write. Both are passes through the
-scheduler even when no other task holds the lock and the kernel has room: each chunk of a paced stream leaves later by
-as long as all other ready tasks take. And each part of a response leaves by itself: head, first chunk, end.
+Fault 1: hypercorn acquires a lock for every write, and Trio yields in every write. Each costs a scheduler pass, even if
+the lock is free and the kernel has room. So every chunk is written later, by the time that all other ready tasks take.
+Also, each part of a response is a write of its own: head, first chunk, end.
 
-Fault 2: hypercorn closes a connection without that lock, and Trio refuses a write during a close. On an HTTP/2
+Fault 2: hypercorn closes a connection without this lock, and Trio refuses a write during a close. On an HTTP/2
 connection the writes of other streams then fail with a ``BusyResourceError`` that hypercorn does not expect.
 
 Fault 3: after a write has failed, hypercorn notifies the streams of the connection one after the other, in the task
-that wrote. That task's own stream is among them, and is cancelled, so later streams are never notified: their handlers
-run forever.
+that wrote. When it notifies the stream of that task itself, the task is cancelled. So the remaining streams are never
+notified, and their handlers run forever.
 
-Fault 4: over HTTP/2 hypercorn takes the bytes from h2 before it waits for the lock. When the stream is reset meanwhile,
-they are lost. If a head is among them, the table of headers that all streams share is out of step after that, and the
+Fault 4: over HTTP/2, hypercorn takes the bytes from h2 before it waits for the lock. If the stream is reset meanwhile,
+the bytes are lost. If they contain a head, the HPACK table that all streams share is out of step after that, and the
 client closes the connection at the next head.
 """
 
@@ -29,15 +29,15 @@ import trio
 from hypercorn.events import Closed, RawData
 
 LAST_CHUNK = b"0\r\n\r\n"
-"""What ends a chunked body without trailers. Source: RFC 9112, 7.1."""
+"""The end of a chunked body without trailers. Source: RFC 9112, 7.1."""
 
 COPIED_BYTES = 64 * 1024
-"""Larger bodies are written from where they are: a copy would stay in memory until the client takes it."""
+"""Larger bodies are written without a copy, because the copy would stay in memory until the client takes it."""
 
 Piece = bytes | memoryview
 
 NOTIFY_S = 5.0
-"""How long notifying the streams of a closed connection may take, in seconds."""
+"""The longest time for notifying the streams of a closed connection, in seconds."""
 
 
 @final
@@ -47,8 +47,8 @@ class Http1Writer:
 
     Attributes:
         server: hypercorn's ``TCPServer``.
-        protocol: Its ``H11Protocol``.
-        corked: Whether what is written is kept until more follows, to leave in one write with it.
+        protocol: hypercorn's ``H11Protocol``.
+        corked: True if bytes are kept until more bytes follow, so that both share one write.
     """
 
     server: Any
@@ -60,16 +60,16 @@ class Http1Writer:
     _has_ended: bool = attrs.field(default=False, init=False)
 
     def attach(self) -> None:
-        """Take the place of ``TCPServer.protocol_send``."""
+        """Replace ``TCPServer.protocol_send``."""
         self.protocol.send = self.send
 
     def detach(self) -> None:
-        """Give the place back, unless the next stream's writer has it already."""
+        """Restore ``TCPServer.protocol_send``, unless the writer of the next stream has already replaced it."""
         if self.protocol.send == self.send:
             self.protocol.send = self.server.protocol_send
 
     async def send(self, event: Any) -> None:
-        """Write what *event* says, as ``TCPServer.protocol_send`` does."""
+        """Handle *event*, as ``TCPServer.protocol_send`` does."""
         if isinstance(event, RawData):
             if self._has_ended and event.data == LAST_CHUNK:
                 return
@@ -82,14 +82,14 @@ class Http1Writer:
 
     @property
     def can_write_nowait(self) -> bool:
-        """Return True if there is a socket to write to, which TLS hides, and nothing is written yet."""
+        """Return True if nothing was written yet, and there is a plain socket, not TLS."""
         return self.corked and hasattr(self.server.stream, "socket")
 
     def write_nowait(self, body: bytes, ends: bool) -> bool:
-        """Write *body*, a part of a response body, as far as the kernel takes it. Return False if `flush` has to go on.
+        """Write *body*, a part of a response body, as far as the kernel takes it. If a rest is left, return False.
 
-        Nothing may stand between the app and hypercorn, since this passes them by. If *ends*, the end of the response
-        is written too, and what hypercorn sends of it later is dropped.
+        `flush` then writes the rest. Nothing may be between the app and hypercorn, because it would not see *body*. If
+        *ends*, the end of the response is written, too, and the end that hypercorn sends later is dropped.
         """
         self.corked = False
         try:
@@ -99,8 +99,8 @@ class Http1Writer:
                 self._has_ended = True
         except h11.LocalProtocolError:
             if self.protocol.connection.their_state is not h11.ERROR:
-                raise  # a head that promised fewer bytes, say
-            return True  # the connection is closed: hypercorn drops what it is sent, too
+                raise  # for example, the body is longer than its Content-Length
+            return True  # the connection is closed: drop the bytes, as hypercorn does
         if self.server.send_lock.locked():
             return False
         self._pending = _write_at_once(self.server.stream, _joined(self._pending))
@@ -111,11 +111,11 @@ class Http1Writer:
         if self._is_chunked and connection.our_state is h11.SEND_BODY:
             return [b"%x\r\n" % len(body), body, b"\r\n"] if body else []
         framed: list[bytes] = connection.send_with_data_passthrough(h11.Data(data=body)) or []
-        self._is_chunked = len(framed) == 3  # size, data and end; and so will all be that follow
+        self._is_chunked = len(framed) == 3  # size, data, end: all later parts have this form, too
         return framed
 
     async def flush(self) -> None:
-        """Write what is pending, and keep nothing back after that."""
+        """Write all pending bytes. After this, nothing is kept."""
         self.corked = False
         if self._pending:
             pending, self._pending = self._pending, []
@@ -124,33 +124,33 @@ class Http1Writer:
 
 @final
 class NoHttp1Writer:
-    """Stands for the writer of an exchange whose bytes take hypercorn's own way: HTTP/2, and unknown servers."""
+    """The writer of an exchange whose bytes hypercorn writes itself: with HTTP/2, and with unknown servers."""
 
     corked = can_write_nowait = False
 
     def detach(self) -> None:
-        """Do nothing: no place was taken."""
+        """Do nothing: nothing was replaced."""
 
     def write_nowait(self, body: bytes, ends: bool) -> bool:  # noqa: ARG002
-        """Refuse: `can_write_nowait` is False."""
+        """Raise ``RuntimeError``: `can_write_nowait` is False."""
         raise RuntimeError("there is no socket to write to")
 
     async def flush(self) -> None:
-        """Do nothing: hypercorn keeps nothing back."""
+        """Do nothing: nothing was kept."""
 
 
 NO_HTTP1_WRITER = NoHttp1Writer()
 
 
 def repair_http2(protocol: Any) -> None:
-    """Repair the writes of an HTTP/2 connection; nothing else changes."""
+    """Repair the writes of an HTTP/2 connection."""
     server = protocol.send.__self__
     if not isinstance(protocol.__dict__.get("_flush"), MethodType):
         protocol._flush = MethodType(_flush, (protocol.connection, server))
 
 
 async def _flush(self: tuple[Any, Any]) -> None:
-    """Write as ``H2Protocol._flush`` does, without its faults: what cannot be written yet stays in h2."""
+    """Write as ``H2Protocol._flush`` does, but leave in h2 the bytes that cannot be written yet."""
     connection, server = self
     if getattr(connection, "_data_to_send", True):
         await _write(server, iter(connection.data_to_send, b""))
@@ -179,16 +179,16 @@ async def _write(server: Any, pieces: Iterable[Piece], about_to_wait: Callable[[
 
 
 def _joined(pieces: list[Piece]) -> list[Piece]:
-    """Return *pieces* as one, or as they are if a copy of them would be large."""
+    """Return *pieces* joined to one, or unchanged if a copy of them would be large."""
     return pieces if sum(map(len, pieces)) > COPIED_BYTES else [b"".join(pieces)]
 
 
 def _write_at_once(stream: Any, pieces: list[Piece]) -> list[Piece]:
     """Write what fits in the socket buffer, and return the rest.
 
-    On an OSError that is all of it: the ``send_all`` that follows raises the right exception.
+    After an OSError, return everything: the ``send_all`` that follows raises the right exception.
     """
-    sock = getattr(stream, "socket", None)  # not that of TLS, which has to encrypt first
+    sock = getattr(stream, "socket", None)  # None for TLS, which must encrypt first
     if sock is None:
         return pieces
     try:

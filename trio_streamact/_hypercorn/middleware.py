@@ -1,4 +1,4 @@
-"""The outermost ASGI wrapper of an app with streams."""
+"""The outermost ASGI middleware of an app with streams."""
 
 from __future__ import annotations
 
@@ -47,12 +47,13 @@ WRONG_WORKER = (
 @final
 @attrs.define(eq=False)
 class ServingGuard:
-    """Stands around an app, and repairs what can be repaired for all of its exchanges.
+    """ASGI middleware that applies the patches, and serves each request of an app as an ``Exchange``.
 
     Args:
         app: The app.
-        sigterm: Whether a SIGTERM or SIGHUP to this process is to be a graceful shutdown.
-        stall_s: How long a client may take nothing of a response that is not a stream.
+        sigterm: If True, a SIGTERM or SIGHUP to this process starts a graceful shutdown.
+        stall_s: The time after which a client that takes too little of a response is ended, in seconds. It is for
+            responses that are not streams.
     """
 
     app: ASGIApp
@@ -85,11 +86,11 @@ class ServingGuard:
             await self._lifespan(scope, receive, send)
             return
         app = self.app if (fault := fault_of(scope)) is None else Refusal(fault)
-        if scope["type"] != "http" or exchange_in(scope) is not None:  # a guard around us does all this
+        if scope["type"] != "http" or exchange_in(scope) is not None:  # an outer guard has done all this
             await app(scope, receive, send)
         else:
             exchange = self._exchange(scope, receive, send)
-            try:  # here, and in no method of its own: each frame is memory that an idle stream holds
+            try:  # not in a separate method, whose Python frame would be memory that an idle stream holds
                 await app(scope, exchange.receive, exchange.send)
             except trio.Cancelled:
                 raise
@@ -106,7 +107,7 @@ class ServingGuard:
                 await self.app(scope, receive, send)
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
-            # hypercorn 0.17 takes a group for a failure, even one that is a cancellation and nothing else.
+            # hypercorn 0.17 treats a group as a failure, even if it contains only a cancellation.
             if (cancelled := split_exception(group)).stop is None and cancelled.failure is None:
                 await trio.lowlevel.checkpoint_if_cancelled()
             raise
@@ -116,7 +117,7 @@ class ServingGuard:
         http = find_stream(scope, send) if self._reaches and not is_copied(scope) else None
         connection = Connection.of(http)
         exchange = Exchange(receive, send, connection, self._is_unwrapped)
-        _ = exchange.worker  # so that signals to the process reach it from here on
+        _ = exchange.worker  # registers the worker, so that signals to the process reach it
         exchange.watchdog.watch_writes(self.stall_s)
         if http is not None:
             self._repair_protocol(http)
@@ -127,7 +128,7 @@ class ServingGuard:
 
     @property
     def _is_unwrapped(self) -> bool:
-        """Return True if the app is Quart's own: nothing between this and the bodies wants to see what is sent."""
+        """Return True if the app is Quart's own. Then nothing between this and the bodies needs to see what is sent."""
         app = getattr(self.app, "__self__", None)
         return (
             isinstance(app, QuartTrio)
@@ -141,7 +142,7 @@ class ServingGuard:
             keep_answered_streams(protocol)
 
     def _warn_once(self, scope: Scope) -> None:
-        is_test = "_quart._preserve_context" in scope  # in the scopes of Quart's test client
+        is_test = "_quart._preserve_context" in scope  # only Quart's test client sets it
         if not is_test and not self._warned:
             self._warned = True
             log.warning(
@@ -152,11 +153,11 @@ class ServingGuard:
             )
 
     async def _failed(self, exchange: Exchange, error: BaseException) -> None:
-        """An exception leaves the app.
+        """Handle *error*, which has left the app.
 
-        Fault: hypercorn logs a ``KeyboardInterrupt`` or ``SystemExit`` that leaves a request, and lives on.
+        Fault: hypercorn logs a ``KeyboardInterrupt`` or ``SystemExit`` that leaves a request, and continues.
 
-        Fault: quart-trio 0.13 lets the exception by which Quart says that the client has left reach hypercorn, which
+        Fault: Quart raises an exception if the client has disconnected. quart-trio 0.13 lets it reach hypercorn, which
         logs it as a failure of the app.
         """
         if is_disconnect(error):
@@ -172,9 +173,10 @@ class ServingGuard:
 
 
 async def _refuse_to_start(scope: Scope, receive: Receive, send: Send) -> None:
-    """Say what is wrong in the words that the server shows when it starts.
+    """Let the startup fail with a message that names the mistake. The server prints it.
 
-    Fault: without ``-k trio`` hypercorn starts all the same, warns of its lifespan and answers every request 500.
+    Fault: without ``-k trio``, hypercorn starts anyway, logs a warning about the lifespan, and answers every request
+    500.
     """
     if scope["type"] != "lifespan":
         raise RuntimeError(WRONG_WORKER)

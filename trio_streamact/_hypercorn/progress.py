@@ -1,4 +1,4 @@
-"""What tells a client that reads slowly from one that does not read: bytes in a time."""
+"""Distinguish a client that reads slowly from one that does not read: count the bytes in a period of time."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import final
 import attrs
 
 ENOUGH_BYTES = 1024
-"""What a client has to take within ``stall_s``, in bytes, where so much waits for it.
+"""The number of bytes that a client must take within ``stall_s``, if so many bytes wait for it.
 
-It is less than one step of TCP, which opens a full window by a segment at least, 1220 bytes and more on usual networks
-(RFC 9293, 3.8.6.2.2). Over HTTP/2 a client opens its window as it likes: by a byte now and then it would hold a stream
-and its memory forever.
+It is less than one step of TCP: TCP opens a full window by at least one segment, which is 1220 bytes or more on usual
+networks (RFC 9293, 3.8.6.2.2). Over HTTP/2, a client can open its window by a single byte. Without this number, such a
+client could hold a stream and its memory forever.
 """
 
 
 @final
 @attrs.define(eq=False)
 class Progress:
-    """What a client takes, from one look to the next.
+    """The bytes that a client takes from one check to the next.
 
     Attributes:
-        since: When it had last taken enough, or -infinity before the first look.
+        since: The time when the client had last taken enough, or -infinity before the first check.
     """
 
     since: float = attrs.field(default=-math.inf, init=False)
@@ -30,16 +30,17 @@ class Progress:
     _wanted_bytes: int = attrs.field(default=0, init=False)
 
     def restart(self) -> None:
-        """Begin anew with the next look."""
+        """Start again with the next check."""
         self.since, self._wanted_bytes = -math.inf, 0
 
     def idle_s(self, now: float, counts: tuple[int | None, ...], waiting_bytes: int) -> float:
-        """Return how long ago the client had last taken all that waited then, or ``ENOUGH_BYTES`` of it.
+        """Return the time since the client had last taken ``ENOUGH_BYTES``, or all bytes that waited, in seconds.
 
         Args:
-            now: The time.
-            counts: How many bytes it has taken, by each way of counting, or None where that does not count now.
-            waiting_bytes: How many bytes wait now.
+            now: The current time.
+            counts: The bytes that the client has taken, once for each way of counting. None means that this way does
+                not count now.
+            waiting_bytes: The number of bytes that wait now.
         """
         known = [(old, new) for old, new in zip(self._counts, counts, strict=False) if not (old is None or new is None)]
         if not self._wanted_bytes or any(abs(new - old) >= self._wanted_bytes for old, new in known):

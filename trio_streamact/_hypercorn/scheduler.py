@@ -1,7 +1,7 @@
-"""One timer and one run-soon queue for all open streams of a worker.
+"""One timer and one queue of calls for all open streams of a worker.
 
-A cancel scope for each stream would be memory and time that an idle stream does not need. Heartbeats, looks at slow
-clients, idle connections and late handlers share this one.
+A cancel scope for each stream would cost memory and time that an idle stream does not need. Heartbeats, checks of slow
+clients, idle connections and late handlers share this timer.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import trio
 from .._common.logs import log
 
 LINGER_S = 1.0
-"""How long a scheduler waits for the next stream after the last one has ended, in seconds."""
+"""The time that a scheduler waits for the next deadline after the last one was removed, in seconds."""
 
 
 class Watched(Protocol):
-    """An object that a scheduler checks when its deadline has come."""
+    """An object that a scheduler checks at its deadline."""
 
     async def check(self, now: float) -> float:
-        """Do what is due, and return the next deadline."""
+        """Do everything that is due, and return the next deadline."""
 
 
 @final
 @attrs.define(eq=False)
 class Deadline:
-    """When a watched object is checked next."""
+    """The time of the next check of a watched object."""
 
     watched: Watched | None
     at: float = math.inf
@@ -53,7 +53,7 @@ class Scheduler:
 
     @classmethod
     def current(cls) -> Scheduler:
-        """Return the scheduler of this run of Trio; start one if there is none."""
+        """Return the scheduler of this run of Trio. If there is none, start one."""
         scheduler = _scheduler.get(None)
         if scheduler is None:
             scheduler = cls()
@@ -69,7 +69,7 @@ class Scheduler:
         return deadline
 
     def remove(self, deadline: Deadline) -> None:
-        """Check its object no more."""
+        """Cancel the check of *deadline*."""
         deadline.watched = None
         self._open -= 1
         if len(self._due) > 2 * self._open + 64:  # most entries are of removed deadlines
@@ -79,7 +79,7 @@ class Scheduler:
             self._nap.deadline = trio.current_time() + LINGER_S
 
     def reschedule(self, deadline: Deadline, at: float) -> None:
-        """Move *deadline* to *at*, if that is sooner."""
+        """Move *deadline* to *at*, if *at* is sooner."""
         if at < deadline.at:
             deadline.at = at
             heapq.heappush(self._due, (at, next(self._number), deadline))
@@ -87,7 +87,7 @@ class Scheduler:
                 self._nap.deadline = at
 
     def run_soon(self, call: Callable[[], None]) -> None:
-        """Call *call* after one pass of Trio's scheduler, so when all tasks that are ready now have run."""
+        """Call *call* after one pass of Trio's scheduler: all tasks that are ready now run before that."""
         self._soon.append(call)
         if self._idle is not None:
             trio.lowlevel.reschedule(self._idle)
@@ -97,7 +97,7 @@ class Scheduler:
         """Run *work* in a task of its own."""
         if self._nursery is not None:
             self._nursery.start_soon(self._run, work)
-        else:  # its own task has not begun
+        else:  # the scheduler's own task has not started yet
             self.run_soon(partial(self.spawn, work))
 
     async def _check_in_time(self) -> None:
@@ -110,17 +110,17 @@ class Scheduler:
                 with self._nap:
                     await trio.sleep_forever()
                 if not self._open:
-                    _scheduler.set(None)  # before checks that still run: what comes meanwhile starts another one
+                    _scheduler.set(None)  # now: deadlines that running checks add need a new scheduler
                     calls_over.cancel()
                     break
                 now = trio.current_time()
                 while self._due and self._due[0][0] <= now:
                     at, _, deadline = heapq.heappop(self._due)
-                    if deadline.at == at:  # else it was checked sooner
+                    if deadline.at == at:  # else it was rescheduled
                         deadline.at = math.inf
                         self._nursery.start_soon(self._check, deadline, now)
 
-    @trio.lowlevel.enable_ki_protection  # or a Ctrl-C that hits it would be an internal error of Trio's
+    @trio.lowlevel.enable_ki_protection  # else a KeyboardInterrupt here would be an internal error of Trio
     async def _call_soon(self, over: trio.CancelScope) -> None:
         with over:
             while True:
@@ -134,7 +134,7 @@ class Scheduler:
                         call()
                     except Exception:
                         log.exception("Writing a stream failed")
-                del call, calls  # or streams that are over would stay in memory until the next call
+                del call, calls  # else streams that have ended would stay in memory until the next call
 
     async def _wait_for_calls(self) -> None:
         def stop_waiting(_: object) -> trio.lowlevel.Abort:

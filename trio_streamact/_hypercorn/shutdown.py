@@ -1,9 +1,11 @@
-"""One worker of the server: which streams are open in it, and its wish to stop.
+"""One worker of the server: its open streams, and its shutdown.
 
-Fault: at shutdown hypercorn lets streams run until ``graceful_timeout`` and then cuts them without a word; what an app
-is told (``lifespan.shutdown``) it is told afterwards. And a SIGTERM to a worker kills it at once: the master sends one
-to all workers when the first has finished, a process group gets one, and so does ``-w 0``. A SIGHUP, which a process
-group gets when its terminal is closed, does the same; to the master it is a reload.
+Fault: at shutdown, hypercorn lets streams run until ``graceful_timeout``, and then cuts them without an ending. The app
+receives ``lifespan.shutdown`` only after that.
+
+Fault: a SIGTERM kills a worker at once. A worker receives one from the master when the first worker has finished, as a
+member of a process group, or directly with ``-w 0``. A SIGHUP does the same; a process group receives it when its
+terminal is closed. For the master, a SIGHUP means a reload.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import trio
 Drain = Callable[[], None]
 
 STOPPING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""The signals that are to be a graceful shutdown; Windows has no SIGHUP."""
+"""The signals that start a graceful shutdown. Windows has no SIGHUP."""
 
 
 @final
@@ -35,27 +37,27 @@ class Worker:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether the shutdown has begun."""
+        """Return True if the shutdown has begun."""
         return bool(self._context.terminated.is_set())
 
     def join(self, drain: Drain) -> None:
-        """Have *drain* called when the shutdown begins."""
+        """Call *drain* when the shutdown begins."""
         self._open.add(drain)
 
     def leave(self, drain: Drain) -> None:
-        """Forget *drain*."""
+        """Do not call *drain* any more."""
         self._open.discard(drain)
 
     async def stop(self) -> None:
-        """Ask for a graceful shutdown."""
+        """Request a graceful shutdown."""
         await self._context.terminate.set()
 
     async def stop_for(self, reason: BaseException) -> None:  # noqa: ARG002 - what an unknown worker raises
-        """Ask for a graceful shutdown, since an app has raised *reason*."""
+        """Request a graceful shutdown, because an app has raised *reason*."""
         await self.stop()
 
     def stop_soon(self) -> bool:
-        """Ask for a graceful shutdown from any thread; return False if the worker's run of Trio is over."""
+        """Request a graceful shutdown from any thread. Return False if the worker's run of Trio has ended."""
         try:
             self._run.run_sync_soon(self._stop_here)
         except trio.RunFinishedError:
@@ -63,44 +65,44 @@ class Worker:
         return True
 
     def _stop_here(self) -> None:
-        with suppress(RuntimeError):  # the run is ending already, and takes no more tasks
+        with suppress(RuntimeError):  # the run is already ending, and accepts no more tasks
             trio.lowlevel.spawn_system_task(self.stop)
 
     def drain(self) -> None:
-        """Tell all open streams that the shutdown has begun."""
+        """Notify all open streams that the shutdown has begun."""
         for drain in tuple(self._open):
             drain()
 
 
 @final
 class UnknownWorker:
-    """Stands for a worker that cannot be found: under another server, and where no middleware of ours is."""
+    """The worker of an exchange whose worker cannot be found: with another server, or without ``ServingGuard``."""
 
     is_stopping = False
 
     def join(self, drain: Drain) -> None:
-        """Never call *drain*: the shutdown is not known here."""
+        """Do nothing: the shutdown cannot be noticed here."""
 
     def leave(self, drain: Drain) -> None:
-        """There is nothing to forget."""
+        """Do nothing: ``join`` did nothing."""
 
     async def stop_for(self, reason: BaseException) -> None:
-        """Raise *reason*: the server may know what to do with it."""
+        """Raise *reason*, so that the server can handle it."""
         raise reason
 
 
 UNKNOWN_WORKER = UnknownWorker()
 
 _serving: WeakSet[Worker] = WeakSet()
-"""The workers of this process that have had a connection; a process may have a run of Trio in each of its threads."""
+"""The workers of this process that have had a connection. Each thread of a process may have its own run of Trio."""
 
 _serving_lock = threading.Lock()
 
 
 def worker_of(context: Any) -> Worker:
-    """Give the worker of hypercorn's *context*, and from its first connection on hear of the shutdown.
+    """Return the worker of hypercorn's *context*. At its first connection, arrange that it notices the shutdown.
 
-    Not by a task that waits for it, of which each stream would need one: the event's own ``set`` is heard.
+    A task that waits for the event would be needed in each stream. Instead, the ``set`` of the event is wrapped.
     """
     worker: Worker | None = getattr(context, "_trio_streamact", None)
     if worker is None:
@@ -118,10 +120,11 @@ def worker_of(context: Any) -> Worker:
 
 
 async def stop_on_signals(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-    """Make a SIGTERM or SIGHUP to this process a graceful shutdown of all its workers, for as long as this runs.
+    """Start a graceful shutdown of all workers of this process after a SIGTERM or SIGHUP, while this runs.
 
-    Not where somebody else listens for it already, nor where it is ignored, as under ``nohup``, nor where Python does
-    not allow to. Where no worker is known, so before the first connection, the process dies of it as it would have.
+    A signal is left alone if the program handles it, or if it is ignored, as under ``nohup``. In another thread than
+    the main thread, Python allows no handlers, so both are left alone. Before the first connection no worker is known:
+    then the signal kills the process, as without this function.
     """
     numbers = [number for number in STOPPING if signal.getsignal(number) == signal.SIG_DFL]
     if threading.current_thread() is not threading.main_thread() or not numbers:
@@ -132,7 +135,7 @@ async def stop_on_signals(*, task_status: trio.TaskStatus[None] = trio.TASK_STAT
         async for number in signals:
             with _serving_lock:
                 workers = list(_serving)
-            # Each in its own run: an event of Trio's wakes the tasks of the run in which it is set, and no others.
+            # Each worker in its own run: an event of Trio wakes only tasks of the run in which it is set.
             reached = [worker.stop_soon() for worker in workers]
             if not any(reached):
                 unheard = number

@@ -1,8 +1,8 @@
-"""Requests that no app is asked for: those whose target is not a path and a query, and those for no host.
+"""Refuse requests whose target is not a path and a query, or whose ``Host`` is not valid, before the app runs.
 
-Fault: hypercorn passes on any target that h11 or h2 takes, such as ``?`` or ``http://[``, over HTTP/2 a query of any
-bytes, and any ``Host``. Quart and Werkzeug raise at some of them outside of any handler of errors, and each is logged
-as a failure of the app, with a traceback.
+Fault: hypercorn passes on any target that h11 or h2 accepts, such as ``?`` or ``http://[``. It also passes on any
+``Host``, and over HTTP/2 a query of any bytes. For some of them, Quart and Werkzeug raise outside of all error
+handlers. Each is logged as a failure of the app, with a traceback.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ NO_QUERY = "The request's query is not UTF-8"
 NO_HOST = "The request's Host is not the name of a host"
 
 LABEL_BYTES = 64
-"""What is too long for a label of a host name. Source: RFC 1035, 2.3.4."""
+"""The shortest length that is too long for a label of a host name. Source: RFC 1035, 2.3.4."""
 
 
 def fault_of(scope: Scope) -> str | None:
-    """Return why the request of *scope* is refused, or None if an app may have it."""
+    """Return the reason why the request of *scope* is refused, or None if it is valid."""
     if scope["type"] == "lifespan":
         return None
     if not _has_path(scope):
@@ -47,9 +47,9 @@ def _is_text(query: bytes) -> bool:
 
 
 def _is_host(value: bytes) -> bool:
-    """Return True if Werkzeug can make a name of *value*. Source: RFC 9112, 3.2, has a server answer 400 otherwise."""
+    """Return True if Werkzeug can decode *value* as a host name. Otherwise RFC 9112, 3.2, requires a 400."""
     if value.isascii() and len(value) < LABEL_BYTES and value[:1] != b"." and b".." not in value:
-        return True  # of nearly all requests
+        return True  # the fast path for nearly all requests
     try:
         value.decode("latin-1").encode("idna")
     except UnicodeError:
@@ -59,20 +59,20 @@ def _is_host(value: bytes) -> bool:
 
 def _has_path(scope: Scope) -> bool:
     path: str = scope["path"]
-    sent: bytes = scope.get("raw_path") or path.encode()  # ASGI leaves it to the server whether there is one
+    sent: bytes = scope.get("raw_path") or path.encode()  # optional in ASGI
     if path[:1] == "/" and sent[:1] == b"/":
         return True
     if sent == b"*":
         return scope.get("method") == "OPTIONS"
-    # Quart parses the path, in which the escapes are decoded already: `http://%5B/` is `http://[/` there.
+    # Quart parses the path after its escapes were decoded: `http://%5B/` is `http://[/` there.
     return _is_http1(scope) and _is_absolute(sent.decode("latin-1")) and _is_absolute(path)
 
 
 def _is_absolute(target: str) -> bool:
-    """Return True if *target* is a URL of HTTP. Source: RFC 9112, 3.2.2 "absolute-form"."""
+    """Return True if *target* is an HTTP URL. Source: RFC 9112, 3.2.2 "absolute-form"."""
     try:
         parts = urlsplit(target)
-        _ = parts.port  # raises where it is not a number
+        _ = parts.port  # raises ValueError if it is not a number
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
@@ -81,10 +81,10 @@ def _is_absolute(target: str) -> bool:
 @final
 @attrs.frozen
 class Refusal:
-    """An app that answers 400, and gives the reason.
+    """An ASGI app that answers 400 with a reason.
 
     Args:
-        reason: What is wrong with the request.
+        reason: The reason why the request is not valid.
     """
 
     reason: str

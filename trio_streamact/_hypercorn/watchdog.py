@@ -1,7 +1,7 @@
-"""Time, for one exchange: when a heartbeat is due, and when its client has stopped reading.
+"""The timers of one exchange: when a heartbeat is due, and when its client has stalled.
 
-Fault: hypercorn shields its writes from cancellation, so a client that reads nothing keeps its connection forever,
-through ``graceful_timeout`` too.
+Fault: hypercorn shields its writes from cancellation. So a client that reads nothing keeps its connection forever, also
+after ``graceful_timeout``.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from .progress import ENOUGH_BYTES, Progress
 from .scheduler import Deadline, Scheduler
 
 CLOSE_S = 1.0
-"""How long the reset of a stalled stream may take, in seconds, on a connection of which the client reads nothing."""
+"""The longest time for the reset of a stalled stream if its client reads nothing of the connection, in seconds."""
 
 
 @final
 @attrs.define(eq=False)
 class Watchdog:
-    """Looks at one exchange while a write takes long, and when its stream has been idle.
+    """Checks one exchange while a write takes long, and when its stream was idle.
 
-    Middleware outside of ours may send from a task of its own. A write may then wait while the app sends nothing, and
-    after the app has returned; so what waits is read from the connection.
+    Outer middleware may send from a task of its own. Then a write may wait while the app sends nothing, or after the
+    app has returned. So the connection is asked whether bytes wait.
 
     Attributes:
-        stalled: Whether the exchange was ended because its client took too little for ``stall_s``.
-        sends: How many calls of the server's ``send`` are under way.
+        stalled: True if the exchange was ended because its client took too little for ``stall_s``.
+        sends: The number of calls of the server's ``send`` that are in progress.
     """
 
     _connection: Connection | NoConnection
@@ -49,37 +49,37 @@ class Watchdog:
 
     @property
     def is_watching(self) -> bool:
-        """Return True if a client that takes too little is ended."""
+        """Return True if a client that takes too little will be ended."""
         return self._stall_s != math.inf
 
     def watch_writes(self, stall_s: float) -> None:
-        """Watch the writes of a response that is not a stream, from the first one that waits."""
+        """Watch the writes of a response that is not a stream. The timer starts at the first write."""
         if self._connection.is_known:
             self._stall_s = stall_s
 
     def watch_stream(self, stall_s: float) -> None:
-        """Watch the writes of a stream, and keep the worker's scheduler running until ``stop``."""
+        """Watch the writes of a stream, and keep the scheduler of the worker running until ``stop``."""
         self._schedule(math.inf)
         if self._connection.is_known:
             self._stall_s = stall_s
             self._connection.allow_silence(stall_s)
 
     def start_heartbeats(self, heartbeat_s: float, beat: Callable[[], None]) -> None:
-        """Call *beat* whenever the stream has been idle for *heartbeat_s*, and look for a client that has vanished."""
+        """Call *beat* whenever the stream was idle for *heartbeat_s*, and check for a client that has vanished."""
         now = trio.current_time()
         self._heartbeat = Heartbeat(heartbeat_s, beat, wrote_at=now)
         self._schedule(now + min(heartbeat_s, self._stall_s))
 
     def stop_heartbeats(self) -> None:
-        """Call ``beat`` no more."""
+        """Do not call ``beat`` any more."""
         self._heartbeat.stop()
 
     def stop(self) -> None:
-        """Watch no more."""
+        """Stop all timers."""
         if self._deadline is not None:
             Scheduler.current().remove(self._deadline)
             self._deadline = None
-        self._stall_s = math.inf  # what is sent late is not watched
+        self._stall_s = math.inf  # do not watch messages that are sent after this
 
     def note_write(self, now: float) -> None:
         """Note that the stream is not idle at *now*."""
@@ -90,7 +90,7 @@ class Watchdog:
         self._head_is_sent = True
 
     def about_to_wait(self) -> None:
-        """Note that a write begins that may take long."""
+        """Note that a write begins which may take long."""
         self._waits_since = trio.current_time()
         self._schedule(self._waits_since + self._look_s)
 
@@ -102,10 +102,10 @@ class Watchdog:
             scheduler.reschedule(self._deadline, at)
 
     async def check(self, now: float) -> float:
-        """End the exchange if its client takes too little, write a heartbeat if one is due, return the next deadline.
+        """End the exchange if its client takes too little. Write a heartbeat if one is due. Return the next deadline.
 
-        A client may read slowly. It is stalled if it has not taken ``ENOUGH_BYTES``, or all that waited, for
-        ``stall_s``; and it has vanished if its kernel has acknowledged nothing for as long.
+        A client may read slowly. It is stalled if in ``stall_s`` it has taken neither ``ENOUGH_BYTES`` nor all that
+        waited. It has vanished if its kernel has acknowledged nothing in that time.
         """
         if self.stalled:
             return math.inf
@@ -117,7 +117,7 @@ class Watchdog:
         self._was_waiting = is_waiting
         if is_waiting:
             if not connection.is_multiplexed and progress.since < self._waits_since:
-                progress.restart()  # a write has ended; over HTTP/2 its bytes may be in the server's buffer still
+                progress.restart()  # a write has ended; over HTTP/2, its bytes may still be in a buffer
             acknowledged = connection.acknowledged()
             moves = self._connection_progress.idle_s(now, (acknowledged,), ENOUGH_BYTES) < self._stall_s
             waiting_bytes = connection.waiting_bytes or ENOUGH_BYTES
@@ -133,7 +133,7 @@ class Watchdog:
         return math.inf if self.stalled else self._next_beat(now)
 
     async def _drop(self, moves: bool) -> None:
-        # A reset leaves after what others have begun to write, for which a slow client takes a while.
+        # A reset is written after the pending writes of other streams, which may take time with a slow client.
         with trio.move_on_after(max(CLOSE_S, self._stall_s) if moves else CLOSE_S) as late:
             await self._connection.drop(moves)
         if late.cancelled_caught:

@@ -305,7 +305,7 @@ class StreamBody(ResponseBody):
         self._end(self._settings.ending(Event.OVERDUE, shutdown_error() if is_draining else timeout_error()))
 
     async def _end_failed(self, error: BaseException) -> None:
-        """End the stream whose handler has raised *error*: a failure, a cancellation, a request to stop, or a group."""
+        """End the stream after the handler raised *error*: a failure, a cancellation, a request to stop, or a group."""
         parts = split_exception(error)
         if parts.cancelled is not None and trio.current_effective_deadline() != -math.inf:
             await self._fail(error)  # the task is not cancelled: the handler has raised an old Cancelled again
