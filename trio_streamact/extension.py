@@ -27,7 +27,7 @@ from ._actions.routes import Route
 from ._codegen import check_names, describe, openapi
 from ._codegen.assets import PATH, client_view
 from ._codegen.cli import commands
-from ._hypercorn import ServingGuard
+from ._hypercorn import ServingMiddleware
 from ._protocol.encoding import Dialect
 from ._stream.signals import StreamEndedReceiver, StreamEndedSignal, StreamOpenedReceiver, StreamOpenedSignal
 from .errors import ServerErrorHandler
@@ -136,7 +136,7 @@ class StreamActions:
             app.extensions[EXTENSION] = self
             app.extensions[SETTINGS] = AppActions(self._settings)
             app.extensions[ALL] = []
-            guard = ServingGuard(app.asgi_app, self._sigterm, self._settings.limiter.limits.stall_s)  # type: ignore[arg-type]
+            guard = ServingMiddleware(app.asgi_app, self._sigterm, self._settings.limiter.limits.stall_s)  # type: ignore[arg-type]
             app.asgi_app = guard  # type: ignore[method-assign, assignment]
             app.cli.add_command(commands(lambda: routes_of(app), app.name))
         if app in self._apps:

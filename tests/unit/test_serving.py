@@ -15,7 +15,7 @@ from trio_streamact import Stream, StreamActions, define_stream_action
 from trio_streamact._common import versions
 from trio_streamact._common.exception_groups import split_exception
 from trio_streamact._common.versions import UnrepairedWarning
-from trio_streamact._hypercorn.middleware import ServingGuard
+from trio_streamact._hypercorn.middleware import ServingMiddleware
 from trio_streamact._hypercorn.patches import flow_control, pipelining
 from trio_streamact._hypercorn.patches.versions import can_repair
 from trio_streamact.testing import open_stream
@@ -98,7 +98,7 @@ async def test_the_extension_can_come_after_the_first_stream(autojump_clock: tri
     async with open_stream(app, "/it") as stream:
         await stream.rest()
     StreamActions(app)
-    assert isinstance(app.asgi_app, ServingGuard)
+    assert isinstance(app.asgi_app, ServingMiddleware)
 
 
 async def test_a_group_is_taken_apart_into_what_each_part_wants() -> None:

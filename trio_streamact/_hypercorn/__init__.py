@@ -6,7 +6,7 @@ it needs exist. Otherwise it reports this once, and changes nothing.
 
 from .disconnects import is_disconnect
 from .exchange import Exchange, exchange_of
-from .middleware import ServingGuard
+from .middleware import ServingMiddleware
 from .scheduler import Deadline, Scheduler
 
-__all__ = ["Deadline", "Exchange", "Scheduler", "ServingGuard", "exchange_of", "is_disconnect"]
+__all__ = ["Deadline", "Exchange", "Scheduler", "ServingMiddleware", "exchange_of", "is_disconnect"]

@@ -70,12 +70,12 @@ class Exchange:
 
     @classmethod
     def without_middleware(cls) -> Self:
-        """Return an exchange for a request that reached its app without ``ServingGuard``. It has only heartbeats."""
+        """Return an exchange for a request that reached its app without our middleware. It has only heartbeats."""
         return cls(_not_received, _not_sent, NO_CONNECTION)
 
     @property
     def has_middleware(self) -> bool:
-        """Return True if ``ServingGuard`` serves the request, and ends the exchange."""
+        """Return True if ``ServingMiddleware`` serves the request, and ends the exchange."""
         return self._send is not _not_sent
 
     @property
@@ -147,7 +147,7 @@ class Exchange:
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
     def end_stream(self) -> None:
-        """End the exchange of a stream that has ended, unless ``ServingGuard`` does it."""
+        """End the exchange of a stream that has ended, unless ``ServingMiddleware`` does it."""
         if not self.has_middleware:
             self.leave()
 
@@ -292,7 +292,7 @@ def exchange_of(scope: Any) -> Exchange:
 
 
 def exchange_in(scope: Any) -> Exchange | None:
-    """Return the exchange that ``ServingGuard`` has put into *scope*, or None if there is none or *scope* is a copy."""
+    """Return the exchange that ``ServingMiddleware`` has put into *scope*; None for a copy, and if there is none."""
     exchange: Exchange | None = (scope.get("extensions") or {}).get(SCOPE_KEY)
     return None if exchange is None or exchange.has_started else exchange
 

@@ -46,7 +46,7 @@ WRONG_WORKER = (
 
 @final
 @attrs.define(eq=False)
-class ServingGuard:
+class ServingMiddleware:
     """ASGI middleware that applies the patches, and serves each request of an app as an ``Exchange``.
 
     Args:

@@ -76,7 +76,7 @@ class Worker:
 
 @final
 class UnknownWorker:
-    """The worker of an exchange whose worker cannot be found: with another server, or without ``ServingGuard``."""
+    """The worker of an exchange whose worker cannot be found: with another server, or without ``ServingMiddleware``."""
 
     is_stopping = False
 
