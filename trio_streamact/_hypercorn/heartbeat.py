@@ -1,4 +1,4 @@
-"""When a heartbeat is sent: a comment that shows the client, and proxies, that an idle stream is alive."""
+"""Heartbeats: comments that show the client, and proxies, that an idle stream is alive."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import attrs
 @final
 @attrs.define(eq=False)
 class Heartbeat:
-    """The heartbeats of one stream. The watchdog asks for the next one; the writer of the stream writes it.
+    """The heartbeats of one stream. The watchdog calls ``next`` in time; the writer of the stream writes them.
 
     Attributes:
-        wrote_at: When the stream was last written to, in Trio's time.
+        wrote_at: The time of the last write to the stream, on Trio's clock.
     """
 
     _interval_s: float = math.inf
@@ -23,14 +23,14 @@ class Heartbeat:
     wrote_at: float = -math.inf
 
     def next(self, now: float, is_sending: bool) -> float:
-        """Beat if the stream has been idle for the interval and nothing *is_sending*; return when to look again."""
+        """Write a heartbeat if the stream was idle for the interval and not *is_sending*. Return the next deadline."""
         due_at = self.wrote_at + self._interval_s
         if now < due_at:
             return due_at
         if self._beat is not None and not is_sending:
             self._beat()
-        return max(now, self.wrote_at) + self._interval_s  # the write may be a little later than *now*
+        return max(now, self.wrote_at) + self._interval_s  # the write may be a little later than `now`
 
     def stop(self) -> None:
-        """Beat no more, and drop the reference to the writer."""
+        """Stop the heartbeats, and drop the reference to the writer."""
         self._beat = None

@@ -1,4 +1,4 @@
-"""Batching: which frames leave in one write."""
+"""Batching: which frames share one write."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import trio
 from .buffer import FrameBuffer
 
 BATCH_WINDOW_S = 0.001
-"""How long one write collects the frames of senders that are faster than the writes, in seconds."""
+"""The longest time that one write collects frames, if senders are faster than the writes, in seconds."""
 
 
 @final
 @attrs.define(eq=False)
 class Batch:
-    """Collects the frames of one write: those in the buffer, and for a moment more of senders that waited for room.
+    """Collects the frames of one write: those in the buffer, and for a short time those of senders that wait for room.
 
-    Such senders are faster than the writes, and a large write costs little more than a small one. A frame that comes
-    alone is not delayed.
+    Such senders are faster than the writes, and a large write costs little more than a small one. A single frame is not
+    delayed.
 
     Args:
         buffer: The buffer of the stream.
-        take: Takes frames from it, as ``FrameBuffer.take`` does.
-        most_bytes: Where the write is full.
+        take: The function that takes frames from the buffer, as ``FrameBuffer.take`` does.
+        most_bytes: The largest write, in bytes.
     """
 
     _buffer: FrameBuffer
@@ -36,7 +36,7 @@ class Batch:
     _missed: int = attrs.field(default=0, init=False)
 
     def goes_on(self) -> bool:
-        """Take the frames that are there. Return True if this is to be called again in the next scheduler pass."""
+        """Take the available frames. Return True if this must be called again in the next scheduler pass."""
         buffer = self._buffer
         if self._until is None:
             if not buffer.has_blocked_senders:
@@ -47,5 +47,5 @@ class Batch:
         self._most_bytes -= sum(map(len, more))
         self.frames += more
         self._missed = 0 if more else self._missed + 1
-        # Trio runs the tasks that are ready in any order: a sender that got room may be a pass late, but not two.
+        # Trio runs ready tasks in any order. So a sender that has got room may send one pass later, but not two.
         return self._missed < 2 and buffer.is_open and not len(buffer) and trio.current_time() < self._until

@@ -1,8 +1,8 @@
 """Fairness: when a sender that is never blocked yields to other tasks.
 
-``send`` does not wait while there is room. A handler that works between its chunks, and awaits nothing else, would keep
-the task from running that writes what it has sent, and all other tasks too. So it yields as soon as a frame has waited
-for ``BATCH_WINDOW_S`` in which the sender has worked.
+``send`` does not wait while there is room. A handler that computes between its chunks, and awaits nothing else, would
+block all other tasks, including the one that writes its frames. So it yields when a frame has waited for
+``BATCH_WINDOW_S`` while the sender was running.
 """
 
 from __future__ import annotations
@@ -15,25 +15,25 @@ import trio
 
 @attrs.define(eq=False)
 class FairSender:
-    """Knows whether the senders of a stream must yield before they go on.
+    """Decides whether the sender of a chunk must yield to other tasks.
 
     Attributes:
-        must_yield: Whether the sender is to call ``yield_to_others``.
+        must_yield: True if the sender must call ``yield_to_others``.
     """
 
     must_yield: bool = attrs.field(default=False, init=False)
-    _added_at: float = attrs.field(default=math.inf, init=False)  # of the newest frame that waits, or never
-    # trio.current_time() asks it through two more calls: a tenth of what a chunk costs.
+    _added_at: float = attrs.field(default=math.inf, init=False)  # when the newest waiting frame was added, or inf
+    # trio.current_time() needs two more calls: a tenth of the cost of a chunk.
     _clock: trio.abc.Clock = attrs.field(factory=trio.lowlevel.current_clock, init=False)
 
     def note_taken(self) -> None:
-        """Note that the frames that waited are being written."""
+        """Note that the waiting frames are being written."""
         self._added_at = math.inf
 
     async def yield_to_others(self) -> None:
-        """Yield as ``must_yield`` asks. This cannot be cancelled, since the frame is added already."""
+        """Yield to other tasks. This cannot be cancelled, because the frame was added already."""
         self.must_yield, added_at = False, self._added_at
-        for _ in range(2):  # Trio runs the tasks that are ready in any order
+        for _ in range(2):  # because Trio runs ready tasks in any order
             await trio.lowlevel.cancel_shielded_checkpoint()
         if self._added_at == math.inf:
             self._added_at = added_at  # the frame was taken only because the sender has yielded

@@ -90,7 +90,7 @@ class FrameWriter(FairSender):
             if not count:
                 return False
             self._frame_added()
-        # The rule of `FairSender`, without a call: this is done for every chunk.
+        # The rule of `FairSender`, without a function call: this runs for every chunk.
         now = self._clock.current_time()
         if now - self._added_at >= BATCH_WINDOW_S:
             self.must_yield = True
