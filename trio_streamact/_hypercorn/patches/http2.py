@@ -13,6 +13,7 @@ from h2.events import DataReceived, RequestReceived, StreamEnded, StreamReset
 from h2.exceptions import ProtocolError
 from h2.settings import Settings
 from hypercorn.events import Closed, RawData, Updated
+from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.ws_stream import ASGIWebsocketState
 from hyperframe.exceptions import HyperframeError
@@ -48,7 +49,8 @@ def lift_request_limit(protocol: Any) -> None:
 def repair() -> None:
     """Repair every HTTP/2 connection that begins from now on."""
     init: Callable[..., None] = H2Protocol.__init__
-    parts = ("_handle_events", "handle", "initiate", "_create_stream", "_close_stream", "_priority_updated")
+    parts = ["_handle_events", "handle", "initiate", "stream_send", "_create_stream", "_close_stream"]
+    parts += ["_priority_updated"]
     if hasattr(init, "original") or not can_repair("what ends a stream of HTTP/2", H2Protocol, parts):
         return
 
@@ -127,6 +129,7 @@ def _free_streams() -> None:
     create: Callable[[Any, Any], Awaitable[None]] = H2Protocol._create_stream
     close: Callable[[Any, int], Awaitable[None]] = H2Protocol._close_stream
     take: Callable[[Any, Any], Awaitable[None]] = H2Protocol.handle
+    send: Callable[[Any, Any], Awaitable[None]] = H2Protocol.stream_send
 
     async def create_or_close(self: Any, request: Any) -> None:
         if _is_one_too_many(self, request.stream_id):
@@ -157,6 +160,12 @@ def _free_streams() -> None:
                 await free(self, stream_id)
             await self.send(Updated(idle=False))  # or the task with the timer stays for as long as that runs
 
+    async def send_and_forget(self: Any, event: Any) -> None:
+        await send(self, event)
+        if isinstance(event, StreamClosed) and self.closed:
+            await self.send(Updated(idle=False))  # an app that ends after its client has started the timer again
+
+    _replace("stream_send", send_and_forget)
     _replace("_create_stream", create_or_close)
     _replace("_close_stream", close_and_free)
     _replace("handle", take_and_forget)
@@ -257,7 +266,7 @@ async def rest_if_idle(protocol: Any) -> None:
     Fault: hypercorn starts the timer of an idle connection behind a response, and not behind a reset: what a client
     leaves so stays for ever.
     """
-    if protocol.idle:
+    if protocol.idle and not protocol.closed:
         await protocol.send(Updated(idle=True))
 
 

@@ -36,7 +36,7 @@ from h2.exceptions import ProtocolError
 from hypercorn.protocol.events import Body, Data, EndBody, Request, StreamClosed
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from quart import Quart
-from wsproto.events import Ping
+from wsproto.events import CloseConnection, Ping
 from wsproto.extensions import PerMessageDeflate
 from wsproto.handshake import server_extensions_handshake
 from wsproto.utilities import LocalProtocolError, split_comma_header
@@ -52,6 +52,7 @@ _VERSION = b"sec-websocket-version"
 _IS_REFUSED = "_trio_streamact_is_refused"
 _INBOUND = "_trio_streamact_inbound"
 _IS_REJECTED = "_trio_streamact_is_rejected"
+_IS_TOO_LARGE = "_trio_streamact_is_too_large"
 
 PING_S = 15.0
 """How long a message may wait for the app before the client is asked whether it is there, in seconds."""
@@ -71,13 +72,14 @@ def repair() -> None:
     async def handle_or_drop(self: Any, event: Any) -> None:
         with suppress(trio.ClosedResourceError):  # of the app's queue: the app has ended
             if isinstance(event, Request):
-                left = trio.CancelScope()
-                self.app = partial(_run_until_left, left, self.app)
+                queue = _Queue(self)
+                self.app = partial(queue.run, self.app)
                 await handle(self, _checked(event))
                 if self.closed:  # hypercorn has refused it
                     await self.send(StreamClosed(stream_id=self.stream_id))
                 elif isinstance(channel := self.app_put.__self__, trio.MemorySendChannel):
-                    self.app_put = _Queue(self, channel, left).put
+                    queue.use(channel)
+                    self.app_put = queue.put
             elif isinstance(event, (Body, Data)):
                 await _receive(self, event.data)
             elif not isinstance(event, EndBody):
@@ -135,8 +137,8 @@ def _checked(request: Any) -> Any:
 
 async def _receive(stream: Any, data: bytes) -> None:
     """Take what the client has sent."""
-    if stream.closed or getattr(stream, _IS_REFUSED, False):
-        return
+    if not data or stream.closed or getattr(stream, _IS_REFUSED, False):
+        return  # a frame of HTTP/2 that has no data may carry the end
     if stream.handshake.accepted:
         await _receive_frames(stream, data)
     elif not _is_rejected(stream):
@@ -150,36 +152,43 @@ def _is_rejected(stream: Any) -> bool:
     return getattr(stream, _IS_REJECTED, False) or stream.state is ASGIWebsocketState.HTTPCLOSED
 
 
-async def _run_until_left(
-    left: trio.CancelScope, app: Callable[..., Awaitable[None]], scope: Any, receive: Any, *others: Any
-) -> None:
-    """Run *app* until it ends; or until *left* is cancelled, which an app that takes the disconnect prevents."""
-
-    async def receive_and_note() -> Any:
-        message = await receive()
-        if message["type"] == "websocket.disconnect":
-            left.deadline = math.inf
-        return message
-
-    with left:
-        await app(scope, receive_and_note, *others)
-
-
 @final
-@attrs.frozen(eq=False)
+@attrs.define(eq=False)
 class _Queue:
-    """Where messages wait for the app."""
+    """Where messages wait for the app of one WebSocket."""
 
     _stream: Any
-    _channel: trio.MemorySendChannel[Any]
-    _left: trio.CancelScope
+    _channel: Any = attrs.field(default=None, init=False)
+    _disconnect: Any = attrs.field(default=None, init=False)
+    _left: trio.CancelScope = attrs.field(factory=trio.CancelScope, init=False)
+
+    async def run(self, app: Callable[..., Awaitable[None]], scope: Any, receive: Any, *others: Any) -> None:
+        """Run *app* until it ends, or until its client has left and it does not take that."""
+
+        async def receive_or_disconnect() -> Any:
+            message = self._disconnect if self._disconnect is not None and self._is_empty() else await receive()
+            if message["type"] == "websocket.disconnect":
+                self._left.deadline = math.inf
+            return message
+
+        with self._left:
+            await app(scope, receive_or_disconnect, *others)
+
+    def _is_empty(self) -> bool:
+        return bool(self._channel.statistics().current_buffer_used == 0)
+
+    def use(self, channel: trio.MemorySendChannel[Any]) -> None:
+        """Use *channel*, which hypercorn has made for the app."""
+        self._channel = channel
 
     async def put(self, message: Any) -> None:
         """Put *message*, when there is room; but a disconnect waits for nobody."""
         if message["type"] == "websocket.disconnect":
             self._left.deadline = trio.current_time() + LEAVE_S
-            with suppress(trio.WouldBlock):  # no room, since the app takes nothing
+            try:
                 self._channel.send_nowait(message)
+            except trio.WouldBlock:
+                self._disconnect = message
             return
         while True:
             with trio.move_on_after(PING_S):
@@ -199,11 +208,20 @@ async def _receive_frames(stream: Any, data: bytes) -> None:
             return
         with suppress(LocalProtocolError):  # the client has sent its close already
             stream.connection.receive_data(piece)
-            await stream._handle_events()
-        if stream.buffer.length > stream.buffer.max_length:
-            stream.buffer.clear()
-            stream.buffer.max_length = -1  # the close is sent: RFC 6455, 5.5.1, has what follows it dropped
+            if not getattr(stream, _IS_TOO_LARGE, False):
+                await stream._handle_events()
+            if stream.buffer.length > stream.buffer.max_length:
+                stream.buffer.clear()
+                setattr(stream, _IS_TOO_LARGE, True)
+            if getattr(stream, _IS_TOO_LARGE, False):
+                await _drop_until_close(stream)
         await turn.give()
+
+
+async def _drop_until_close(stream: Any) -> None:
+    """Drop what follows the close that hypercorn has sent. Source: RFC 6455, 5.5.1."""
+    if any(isinstance(event, CloseConnection) for event in stream.connection.events()):
+        await stream.send(StreamClosed(stream_id=stream.stream_id))
 
 
 def is_websocket(stream: object) -> bool:
