@@ -27,6 +27,8 @@ class Http2Client:
     statuses: dict[int, str] = attrs.field(factory=dict)
     ended: set[int] = attrs.field(factory=set)
     was_reset: set[int] = attrs.field(factory=set)
+    reset_codes: dict[int, int] = attrs.field(factory=dict)
+    pongs: set[bytes] = attrs.field(factory=set)
     is_over: bool = False
     went_away: bool = False
     _h2: h2.connection.H2Connection = attrs.field(
@@ -157,6 +159,9 @@ class Http2Client:
                 self.ended.add(event.stream_id)
             case h2.events.StreamReset():
                 self.was_reset.add(event.stream_id)
+                self.reset_codes[event.stream_id] = event.error_code or 0
+            case h2.events.PingAckReceived():
+                self.pongs.add(event.ping_data)
             case h2.events.ConnectionTerminated():
                 self.went_away = True
 

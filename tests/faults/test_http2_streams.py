@@ -6,14 +6,17 @@ import gc
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from time import perf_counter, process_time
 from typing import Any
 
 import attrs
 import pytest
 import trio
+from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 from hypercorn.logging import Logger
 from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
-from hyperframe.frame import PriorityFrame
+from hyperframe.frame import Frame, PingFrame, PriorityFrame, SettingsFrame, WindowUpdateFrame
 from quart_trio import QuartTrio
 
 from tests.apps import PREFIX, Journal, make_app
@@ -559,3 +562,206 @@ async def test_a_malformed_request_is_reset_and_ends_no_other(headers: Headers) 
             await here.client.until(lambda: stream in here.client.was_reset)
             assert await here.client.until_ended(plain) == b"plain"
             await until_kept(before)
+
+
+# One stream too many
+
+
+async def open_all(client: Http2Client, path: str, count: int) -> list[int]:
+    """Open *count* streams, though the server allows fewer."""
+    settings = client._h2.remote_settings
+    settings[SettingCodes.MAX_CONCURRENT_STREAMS] = 1000
+    settings.acknowledge()
+    streams = [client.prepare((":method", "POST"), (":path", path), *TEST, ("x-of", str(n))) for n in range(count)]
+    await client.flush()
+    return streams
+
+
+async def test_a_stream_too_many_is_refused_and_ends_no_other() -> None:
+    """RFC 9113, 5.1.2. What its head adds to the table of headers counts for those that follow."""
+    app, journal = make_app()
+    with nothing_logged():
+        async with serving(app) as server, http2(server) as client:
+            await client.until_ended(await client.request(f"{PREFIX}/words", body=b'{"prompt":"a"}'))
+            before = Kept.now()
+            *others, refused = await open_all(client, f"{PREFIX}/idle", 101)
+            await client.until(lambda: refused in client.was_reset)
+            assert client.was_reset == {refused}
+            assert client.reset_codes[refused] == ErrorCodes.REFUSED_STREAM
+            await journal.until(started=1 + len(others))
+            await client.reset(others[0])
+            await journal.until(over=2)
+            late = client.prepare((":method", "POST"), (":path", f"{PREFIX}/idle"), *TEST, ("x-of", "100"))
+            await client.flush()  # its fields are those of the refused one, and come from the table
+            await client.until(lambda: late in client.statuses)
+            await client.reset(*others[1:], late)
+            await until_kept(before)
+
+
+async def test_streams_that_wait_for_nothing_but_the_end_of_their_request_count_too() -> None:
+    app, _ = make_app()
+    async with serving(app) as server, http2(server) as client:
+        half = [client.prepare((":method", "POST"), (":path", "/nowhere"), *TEST, ends=False) for _ in range(100)]
+        await client.flush()
+        await client.until(lambda: client.ended >= set(half))
+        assert {client.statuses[stream] for stream in half} == {"404"}
+        [refused] = await open_all(client, f"{PREFIX}/idle", 1)
+        await client.until(lambda: refused in client.was_reset)
+        await client.write(half[0], b"", ends=True)
+        [taken] = await open_all(client, f"{PREFIX}/idle", 1)
+        await client.until(lambda: taken in client.statuses)
+
+
+async def test_without_the_repair_a_stream_too_many_ends_the_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails once hypercorn refuses the stream."""
+    app, _ = make_app()
+    leave_out(monkeypatch, H2Protocol, "__init__")
+    async with serving(app) as server, http2(server) as client:
+        await open_all(client, f"{PREFIX}/idle", 101)
+        await client.until(lambda: client.is_over)
+        assert client.went_away
+
+
+# Turns
+
+
+async def longest_gap(server: Server, frames: bytes) -> float:
+    """Send *frames* and a ping behind them; give the longest time without a turn, as a part of the whole."""
+    gaps: list[float] = []
+    async with http2(server) as client, trio.open_nursery() as nursery:
+        await client.until_ended(await client.request("/plain", "GET"))
+
+        async def look() -> None:
+            last = perf_counter()
+            while True:
+                await trio.lowlevel.checkpoint()
+                now = perf_counter()
+                gaps.append(now - last)
+                last = now
+
+        nursery.start_soon(look)
+        await client.stream.send_all(frames + PingFrame(0, opaque_data=b"12345678").serialize())
+        await client.until(lambda: b"12345678" in client.pongs)
+        nursery.cancel_scope.cancel()
+    return max(gaps) / sum(gaps)
+
+
+def many(frame: Frame) -> bytes:
+    """Repeat *frame* for as much as hypercorn reads at a time."""
+    serialized = frame.serialize()
+    return serialized * (60_000 // len(serialized))
+
+
+FLOODS = {
+    "PING": many(PingFrame(0, opaque_data=b"pingping")),
+    "SETTINGS": many(SettingsFrame(0)),
+    "WINDOW_UPDATE": many(WindowUpdateFrame(0, window_increment=1)),
+    "PRIORITY": many(PriorityFrame(99)),
+}
+
+
+@pytest.mark.parametrize("frames", FLOODS.values(), ids=FLOODS.keys())
+async def test_a_read_of_many_frames_gives_others_their_turns(frames: bytes) -> None:
+    app, _, _ = app_of_all_kinds(Limits())
+    async with serving(app) as server:
+        assert min([await longest_gap(server, frames) for _ in range(3)]) < 0.3
+
+
+async def test_without_the_repair_such_a_read_is_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails once hypercorn gives others a turn."""
+    app, _, _ = app_of_all_kinds(Limits())
+    leave_out(monkeypatch, H2Protocol, "handle")
+    async with serving(app) as server:
+        assert max([await longest_gap(server, FLOODS["PING"]) for _ in range(3)]) > 0.3
+
+
+async def cost_of(server: Server, frames: bytes) -> float:
+    """Send *frames* and a ping behind them, and give the CPU time until its answer."""
+    async with http2(server) as client:
+        await client.until_ended(await client.request("/plain", "GET"))
+        began = process_time()
+        for start in range(0, len(frames), 30_000):
+            await client.stream.send_all(frames[start : start + 30_000])
+        await client.stream.send_all(PingFrame(0, opaque_data=b"12345678").serialize())
+        await client.until(lambda: b"12345678" in client.pongs)
+        return process_time() - began
+
+
+async def test_priority_frames_cost_no_more_than_others_do() -> None:
+    """A thousand nodes, each moved a few times; hypercorn's own takes a hundred times as long."""
+    numbers = [2 * (n % 900) + 3 for n in range(4000)]
+    priorities = b"".join(PriorityFrame(stream, stream_weight=15).serialize() for stream in numbers)
+    updates = WindowUpdateFrame(0, window_increment=1).serialize() * len(numbers)
+    app, _, _ = app_of_all_kinds(Limits())
+    async with serving(app) as server:
+        costs = [(await cost_of(server, priorities), await cost_of(server, updates)) for _ in range(3)]
+    assert min(cost[0] for cost in costs) < 5 * min(cost[1] for cost in costs)
+
+
+async def priority_in_headers(server: Server) -> bytes:
+    """Send requests whose heads carry a priority that depends on a stream which never comes."""
+    async with http2(server) as client:
+        for _ in range(20):
+            stream = client._h2.get_next_available_stream_id()
+            headers = ((":method", "GET"), (":path", "/plain"), *TEST)
+            client._h2.send_headers(
+                stream, headers, end_stream=True, priority_weight=3, priority_depends_on=9999, priority_exclusive=True
+            )
+            await client.flush()
+            assert await client.until_ended(stream) == b"plain"
+    return b"plain"
+
+
+async def test_a_priority_in_a_head_leaves_nothing() -> None:
+    async with bench() as here:
+        before = Kept.now()
+        await priority_in_headers(here.server)
+        await until_kept(before)
+
+
+# What hypercorn takes over from HTTP/1.1
+
+UPGRADE = "HTTP/1.1\r\nHost: test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n"
+
+UPGRADES = {
+    "to a websocket of no version": f"CONNECT /plain {UPGRADE}HTTP2-Settings: \r\n\r\n",
+    "to a websocket": f"CONNECT /plain {UPGRADE}HTTP2-Settings: \r\nSec-WebSocket-Version: 13\r\n\r\n",
+    "with settings that are no base64": f"GET /plain {UPGRADE}HTTP2-Settings: A\r\n\r\n",
+    "with settings that are none": f"GET /plain {UPGRADE}HTTP2-Settings: AAAA\r\n\r\n",
+    "with settings that are invalid": f"GET /plain {UPGRADE}HTTP2-Settings: AAT_____\r\n\r\n",
+    "for another host": f"GET /plain {UPGRADE}HTTP2-Settings: \r\n\r\n".replace("Host: test", "Host: other"),
+}
+
+
+async def upgrade_leaves(upgrade: str, server_names: list[str]) -> bool:
+    """Return True if a task is left of an upgrade whose client leaves."""
+    app, _, _ = app_of_all_kinds(Limits())
+    async with serving(app, server_names=server_names) as server:
+        before = await tasks_at_rest()
+        async with await server.connect() as client:
+            await client.stream.send_all(upgrade.encode())
+            await client.read_until(b"\r\n\r\n")
+            await trio.testing.wait_all_tasks_blocked(0.01)
+        with trio.move_on_after(1) as late:
+            await tasks_down_to(before)
+        return late.cancelled_caught
+
+
+@pytest.mark.parametrize("upgrade", UPGRADES.values(), ids=UPGRADES.keys())
+async def test_an_upgrade_leaves_nothing_when_its_client_leaves(upgrade: str) -> None:
+    with nothing_logged():
+        assert not await upgrade_leaves(upgrade, ["test"])
+
+
+async def test_an_upgrade_is_answered_over_http2() -> None:
+    app, _, _ = app_of_all_kinds(Limits())
+    async with serving(app) as server, await server.connect() as client:
+        await client.stream.send_all(f"GET /plain {UPGRADE}HTTP2-Settings: \r\n\r\n".encode())
+        await client.stream.send_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize())
+        assert await client.read_until(b"plain")
+
+
+async def test_without_the_repair_an_upgrade_that_is_refused_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails once hypercorn sends what it answers."""
+    leave_out(monkeypatch, H2Protocol, "initiate")
+    assert await upgrade_leaves(UPGRADES["for another host"], ["test"])

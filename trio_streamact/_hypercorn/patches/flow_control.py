@@ -51,6 +51,7 @@ def repair() -> None:
     pop.original = h2.StreamBuffer.pop  # type: ignore[attr-defined]
     push.original = h2.StreamBuffer.push  # type: ignore[attr-defined]
     h2.StreamBuffer.pop = pop  # type: ignore[method-assign]
+    push.original = h2.StreamBuffer.push  # type: ignore[attr-defined]
     h2.StreamBuffer.push = push  # type: ignore[method-assign]
     h2.StreamBuffer.set_complete = set_complete  # type: ignore[method-assign]
     h2.H2Protocol._send_data = send_data_and_tell  # type: ignore[method-assign]

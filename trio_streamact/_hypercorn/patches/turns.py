@@ -52,7 +52,7 @@ def repair() -> None:
     """Give others a turn when an app sends what nobody takes any more."""
     for protocol, takes in ((H11Protocol, _http1_takes), (H2Protocol, _http2_takes)):
         send: Callable[[Any, Any], Awaitable[None]] = protocol.stream_send
-        if not getattr(send, "gives_turns", False) and can_repair(
+        if not getattr(send, "repaired", False) and can_repair(
             "an app that sends to nobody", protocol, ("stream_send",)
         ):
             _give_turns(protocol, send, takes)
@@ -68,7 +68,7 @@ def _give_turns(protocol: Any, send: Callable[[Any, Any], Awaitable[None]], take
         return yield_and_send(self, event) if is_dropped else send(self, event)
 
     send_or_yield.original = send  # type: ignore[attr-defined]
-    send_or_yield.gives_turns = True  # type: ignore[attr-defined]
+    send_or_yield.repaired = True  # type: ignore[attr-defined]
     protocol.stream_send = send_or_yield
 
 
