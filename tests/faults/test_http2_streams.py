@@ -588,9 +588,9 @@ async def test_a_stream_too_many_is_refused_and_ends_no_other() -> None:
             await client.until(lambda: refused in client.was_reset)
             assert client.was_reset == {refused}
             assert client.reset_codes[refused] == ErrorCodes.REFUSED_STREAM
-            await journal.until(started=1 + len(others))
+            await journal.wait_for(started=1 + len(others))
             await client.reset(others[0])
-            await journal.until(over=2)
+            await journal.wait_for(finished=2)
             late = client.prepare((":method", "POST"), (":path", f"{PREFIX}/idle"), *TEST, ("x-of", "100"))
             await client.flush()  # its fields are those of the refused one, and come from the table
             await client.until(lambda: late in client.statuses)

@@ -24,7 +24,7 @@ from tests.logs import nothing_logged
 from tests.repairs import leave_out
 from tests.servers import DEADLINE_S, Server, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import StreamActions
-from trio_streamact.serving import websockets
+from trio_streamact._hypercorn.patches import websockets
 
 TEST = ((":scheme", "http"), (":authority", "test"))
 VERSION = ("sec-websocket-version", "13")
