@@ -13,8 +13,8 @@ import trio.testing
 from quart_trio import QuartTrio
 
 from tests.apps import PREFIX
-from tests.http2 import http2
-from tests.servers import Server, call, serving, tasks_at_rest, tasks_down_to
+from tests.http2 import Http2Client, http2
+from tests.servers import RawClient, Server, call, serving, tasks_at_rest, tasks_down_to
 from trio_streamact import Limits, StreamActions
 from trio_streamact._hypercorn.scheduler import Scheduler
 from trio_streamact._hypercorn.watchdog import Watchdog
@@ -47,6 +47,15 @@ def make_app() -> QuartTrio:
         async def body() -> AsyncIterator[bytes]:
             yield b"1"
             await trio.sleep(4 * STALL_S)
+            yield b"2"
+
+        return body()
+
+    @app.get("/pauses")
+    async def pauses() -> Any:
+        async def body() -> AsyncIterator[bytes]:
+            yield b"%" * 8_000
+            await trio.sleep(2 * STALL_S)
             yield b"2"
 
         return body()
@@ -121,6 +130,28 @@ async def test_a_client_that_is_merely_slow_is_served() -> None:
 async def test_a_response_that_waits_for_its_app_is_not_ended() -> None:
     async with serving(make_app()) as server:
         assert await call(server, "/idle", method="GET") == b"12"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_a_client_that_reads_a_little_later_than_the_kernel_would_send_is_served(version: int) -> None:
+    """The app is done with its write, and waits; what it wrote is still in the kernel."""
+    async with serving(make_app()) as server:
+        stream = trio.SocketStream(await connect(server))
+        async with stream, trio.open_nursery() as nursery:
+            if version == 1:
+                raw = RawClient(stream)
+                await raw.request("/pauses", method="GET")
+                await trio.sleep(STALL_S * 0.7)
+                received = await raw.read_until(b"2\r\n0\r\n\r\n")
+            else:
+                http = Http2Client(stream)
+                await http.start(None)
+                stream_id = await http.request("/pauses", method="GET")
+                await trio.sleep(STALL_S * 0.7)
+                nursery.start_soon(http.read)
+                received = await http.until_ended(stream_id)
+                nursery.cancel_scope.cancel()
+        assert received.count(b"%") == 8_000
 
 
 async def test_nothing_looks_at_a_response_that_is_over() -> None:

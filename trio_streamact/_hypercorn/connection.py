@@ -146,12 +146,13 @@ class Connection:
 
     def allow_silence(self, for_s: float) -> None:
         """Set how long the peer may acknowledge nothing. If streams share a connection, the longest time applies."""
-        setattr(self.server, _SILENCE, max(for_s, self.silence_s) if self.is_multiplexed else for_s)
+        others_s: float = getattr(self.server, _SILENCE, 0.0) if self.is_multiplexed else 0.0
+        setattr(self.server, _SILENCE, max(for_s, others_s))
 
     @property
     def silence_s(self) -> float:
-        """The time without an acknowledgement after which the peer counts as vanished, in seconds."""
-        return float(getattr(self.server, _SILENCE, 0.0))
+        """The time without an acknowledgement after which the peer counts as vanished, in seconds; inf until set."""
+        return float(getattr(self.server, _SILENCE, math.inf))
 
     @property
     def unacknowledged_bytes(self) -> int:

@@ -21,6 +21,7 @@ from .disconnects import is_disconnect
 from .exchange import SCOPE_KEY, Exchange, exchange_in, is_copied
 from .patches import (
     access_log,
+    app_queue,
     flow_control,
     http2,
     http_streams,
@@ -74,6 +75,7 @@ class ServingMiddleware:
         keep_alive.repair()
         http2.repair()
         access_log.repair()
+        app_queue.repair()
         server_log.repair()
         websockets.repair()
         turns.repair()

@@ -56,6 +56,8 @@ class Watchdog:
         """Watch the writes of a response that is not a stream. The timer starts at the first write."""
         if self._connection.is_known:
             self._stall_s = stall_s
+            if not self._connection.is_multiplexed:
+                self._connection.allow_silence(stall_s)
 
     def watch_stream(self, stall_s: float) -> None:
         """Watch the writes of a stream, and keep the scheduler of the worker running until ``stop``."""
