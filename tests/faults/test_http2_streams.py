@@ -12,10 +12,16 @@ from typing import Any
 import attrs
 import pytest
 import trio
+import trio.testing
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
+from hypercorn.config import Config
 from hypercorn.logging import Logger
+from hypercorn.protocol.events import Body
 from hypercorn.protocol.h2 import H2Protocol, StreamBuffer
+from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.trio.task_group import TaskGroup
+from hypercorn.trio.worker_context import WorkerContext
 from hyperframe.frame import Frame, PingFrame, PriorityFrame, SettingsFrame, WindowUpdateFrame
 from quart_trio import QuartTrio
 
@@ -765,3 +771,35 @@ async def test_without_the_repair_an_upgrade_that_is_refused_stays(monkeypatch: 
     """Fails once hypercorn sends what it answers."""
     leave_out(monkeypatch, H2Protocol, "initiate")
     assert await upgrade_leaves(UPGRADES["for another host"], ["test"])
+
+
+# A body that its app does not receive
+
+
+async def reader_of_an_app_that_ends() -> bool:
+    """Pass more to an app than its queue holds, and let it end; return True if the task that passes it goes on."""
+    queue, _receives = trio.open_memory_channel[Any](1)
+    stream = HTTPStream(None, Config(), WorkerContext(None), TaskGroup(), False, None, None, _drop, 1)  # type: ignore[arg-type]
+    stream.app_put, stream.closed = queue.send, True
+    with trio.move_on_after(1) as waited:
+        async with trio.open_nursery() as nursery:
+            for _ in range(2):
+                nursery.start_soon(stream.handle, Body(stream_id=1, data=b"x"))
+            await trio.testing.wait_all_tasks_blocked()
+            await stream.app_send(None)  # as hypercorn does when an app has ended
+    return not waited.cancelled_caught
+
+
+async def _drop(_: object) -> None:
+    """Stands for the protocol, which has nothing to do here."""
+
+
+async def test_what_an_app_has_not_received_holds_up_no_reader() -> None:
+    make_app()  # which repairs
+    assert await reader_of_an_app_that_ends()
+
+
+async def test_without_the_repair_such_a_reader_waits_forever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fails once hypercorn drops what an app has not received."""
+    leave_out(monkeypatch, HTTPStream, "handle", "app_send")
+    assert not await reader_of_an_app_that_ends()

@@ -1,9 +1,9 @@
 """The queue between the reader of a connection and an app that has ended.
 
-Fault: hypercorn passes the parts of a request body to the app through a queue of ten. When the app has ended and has not
-received them, nothing empties the queue, so the task that reads the connection waits there forever. Over HTTP/2 a large
-upload that the client resets is enough: that task, which is all that is left of the connection, stays until the server
-stops.
+Fault: hypercorn passes the parts of a request body to the app through a queue of ten. When the app ends and has not
+received them, nothing empties the queue, so the task that reads the connection waits there forever. Over HTTP/2 eleven
+parts of a body in one packet are enough, for an app that answers without its body: the other streams of the connection
+stand still, and the task stays until the server stops.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 import trio
+from hypercorn.protocol.events import Request
 from hypercorn.protocol.http_stream import HTTPStream
 
 from .versions import can_repair
@@ -27,9 +28,12 @@ def repair() -> None:
     if hasattr(handle, _MARK) or not can_repair("a queue of an app that has ended", HTTPStream, ("handle", "app_send")):
         return
 
-    async def handle_or_drop(self: Any, event: Any) -> None:
+    async def drop_if_closed(self: Any, event: Any) -> None:
         with suppress(trio.ClosedResourceError):
             await handle(self, event)
+
+    def handle_or_drop(self: Any, event: Any) -> Awaitable[None]:
+        return handle(self, event) if isinstance(event, Request) else drop_if_closed(self, event)
 
     async def close_and_send(self: Any, message: Any) -> None:
         if message is None and isinstance(queue := getattr(self.app_put, "__self__", None), trio.MemorySendChannel):
