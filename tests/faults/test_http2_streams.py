@@ -780,12 +780,14 @@ async def reader_of_an_app_that_ends() -> bool:
     """Pass more to an app than its queue holds, and let it end; return True if the task that passes it goes on."""
     queue, _receives = trio.open_memory_channel[Any](1)
     stream = HTTPStream(None, Config(), WorkerContext(None), TaskGroup(), False, None, None, _drop, 1)  # type: ignore[arg-type]
-    stream.app_put, stream.closed = queue.send, True
+    stream.app_put = queue.send
     with trio.move_on_after(1) as waited:
         async with trio.open_nursery() as nursery:
             for _ in range(2):
                 nursery.start_soon(stream.handle, Body(stream_id=1, data=b"x"))
             await trio.testing.wait_all_tasks_blocked()
+            assert queue.statistics().tasks_waiting_send == 1
+            stream.closed = True  # its response is complete
             await stream.app_send(None)  # as hypercorn does when an app has ended
     return not waited.cancelled_caught
 
