@@ -670,7 +670,7 @@ FLOODS = {
 async def test_a_read_of_many_frames_gives_others_their_turns(frames: bytes) -> None:
     app, _, _ = app_of_all_kinds(Limits())
     async with serving(app) as server:
-        assert min([await longest_gap(server, frames) for _ in range(3)]) < 0.3
+        assert min([await longest_gap(server, frames) for _ in range(3)]) < 0.5
 
 
 async def test_without_the_repair_such_a_read_is_one_turn(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -678,7 +678,7 @@ async def test_without_the_repair_such_a_read_is_one_turn(monkeypatch: pytest.Mo
     app, _, _ = app_of_all_kinds(Limits())
     leave_out(monkeypatch, H2Protocol, "handle")
     async with serving(app) as server:
-        assert max([await longest_gap(server, FLOODS["PING"]) for _ in range(3)]) > 0.3
+        assert max([await longest_gap(server, FLOODS["PING"]) for _ in range(3)]) > 0.5
 
 
 async def cost_of(server: Server, frames: bytes) -> float:
