@@ -65,4 +65,7 @@ async def test_a_body_without_end_is_cancelled_when_its_client_leaves_over(leave
 async def test_without_the_repair_it_is_not_cancelled(monkeypatch: pytest.MonkeyPatch, leave: str) -> None:
     leave_out(monkeypatch, H2Protocol, "stream_send")
     leave_out(monkeypatch, H11Protocol, "stream_send")
-    assert await parts_sent(leave) > ENOUGH
+    for _ in range(10):  # who runs first is left to chance
+        if await parts_sent(leave) > ENOUGH:
+            return
+    raise AssertionError("it was cancelled each time")
