@@ -33,7 +33,7 @@ ORDER = (
 ORDER_WITHIN = {
     "_common": ("versions", "logs", "exception_groups"),
     "_protocol": ("decoding", "plain_values", "json", "encoding", "messages"),
-    "_inputs": ("declared", "costs", "texts", "messages", "foreign", "hooks", "strict", "schema"),
+    "_inputs": ("declared", "costs", "texts", "messages", "pydantic_costs", "foreign", "hooks", "strict", "schema"),
     "_stream": (
         "error_mapping",
         "buffer",

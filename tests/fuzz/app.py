@@ -87,7 +87,7 @@ if os.environ.get("FUZZ_WEBSOCKETS", "1") != "0":
     @app.websocket("/ws/echo")
     async def ws_echo() -> None:
         while True:
-            await websocket.send(await websocket.receive())
+            await websocket.send(await websocket.receive() or b"")  # Quart makes None of an empty message of bytes
 
     @app.websocket("/ws/waits")
     async def ws_waits() -> None:

@@ -95,8 +95,8 @@ def request_of(body: Body) -> Request:
     return Request("POST", PREFIX + body.path, b"", headers, parts)
 
 
-async def answer_and_look_on(app: QuartTrio, body: Body) -> tuple[Reply, float]:
-    """Have *app* answer *body*; return the answer, and for how long nothing else ran, in seconds of the processor."""
+async def answer_and_look_on(app: QuartTrio, request: Request) -> tuple[Reply, float]:
+    """Have *app* answer *request*; return the answer, and for how long nothing else ran, in seconds of the processor."""
     longest = 0.0
 
     async def look_on() -> None:
@@ -108,7 +108,7 @@ async def answer_and_look_on(app: QuartTrio, body: Body) -> tuple[Reply, float]:
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(look_on)
-        reply = await answer(app, request_of(body))
+        reply = await answer(app, request)
         nursery.cancel_scope.cancel()
     return reply, longest
 
@@ -155,9 +155,10 @@ def _clean_up() -> None:
 
 def _measured_here(app: QuartTrio, body: Body) -> tuple[float, float, float, int]:
     _clean_up()
+    request = request_of(body)  # whose parts are the server's
     _, before = _peak_and_present()
     began = time.process_time()
-    reply, longest = trio.run(answer_and_look_on, app, body)
+    reply, longest = trio.run(answer_and_look_on, app, request)
     took_s = max(0.0, time.process_time() - began - ONCE_S)
     peak, _ = _peak_and_present()
     beyond = len(reply.body.removeprefix(CHUNK))
@@ -193,7 +194,7 @@ def ready_app() -> QuartTrio:
     app, dice = make_app(), random.Random(0)
     for path in INPUTS:
         for _ in range(10):
-            trio.run(answer_and_look_on, app, any_body(dice, 100, path))
+            trio.run(answer_and_look_on, app, request_of(any_body(dice, 100, path)))
     gc.collect()
     gc.freeze()
     return app

@@ -92,6 +92,7 @@ def message_of(check: Callable[[], object]) -> str | None:
         (json.dumps({"text": '"[,' * 100_000}).encode(), None),
         (json.dumps({"text": "\\\\" * 9 + '"'}).encode() + b"," * 10_001, "More than 10000 values"),
         (b'"' + b"[" * 100 + b"," * 20_000, None),  # a string without an end
+        (b"[" + b"[]," * 10_000 + b"[" * 2_000, "More than 10000 values"),  # which the parser makes before it gives up
         (b'"' + b"[" * 100 + b"," * 20_000 + b"\\", None),
     ],
 )
@@ -159,6 +160,15 @@ def test_few_items_are_hashed_whose_hashes_a_client_can_choose() -> None:
     assert (
         message_of(lambda: schema.bounded({"ids": ids}, 40_000, BOUNDS)) == "More than 1000 items in one list or object"
     )
+
+
+def test_all_json_in_the_texts_of_a_form_is_bounded_together() -> None:
+    from trio_streamact._inputs import UntypedText
+
+    text = UntypedText('{"a": [' + "1," * 3_000 + "1]}")
+    schema = input_schema(dict[str, dict[str, list[int]]])
+    assert len(schema.bounded(dict.fromkeys("abc", text), 20_000, BOUNDS)()) == 3
+    assert message_of(lambda: schema.bounded(dict.fromkeys("abcd", text), 20_000, BOUNDS)) == "More than 10000 values"
 
 
 def test_json_in_a_text_of_a_form_is_bounded_too() -> None:

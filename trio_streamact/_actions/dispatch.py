@@ -24,7 +24,7 @@ from ..errors import ActionError, InvalidInput, RejectedError, http_version_erro
 from .action import SETTINGS, AppActions, AppSettings, StreamAction, remote_address
 from .capacity import Slot
 from .csrf import refuse_cross_site
-from .request_input import bounds_of, leave_unread, read_input
+from .request_input import IN_LOOP_BYTES, bounds_of, leave_unread, read_input
 from .wrapping import Inner, WrappedRun, run_before
 
 HEADERS: Mapping[str, str] = MappingProxyType(
@@ -36,10 +36,6 @@ HEADERS: Mapping[str, str] = MappingProxyType(
 )
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
 """With the charset: without it, clients that follow RFC 2616 decode ISO-8859-1, and find false line ends."""
-
-
-IN_LOOP_BYTES = 32 * 1024
-"""A larger input is validated in a thread, so that other tasks can run."""
 
 
 async def respond(action: StreamAction, route: dict[str, Any]) -> Response:
@@ -150,8 +146,10 @@ class _Call:
             else:
                 limits = self._body_settings.limits
                 raw = await read_input(self._request, self._route, limits)
-                validate = self._action._schema.bounded(raw.value, raw.size_bytes, bounds_of(limits))
-                if raw.size_bytes > IN_LOOP_BYTES:
+                size_bytes = raw.size_bytes
+                validate = self._action._schema.bounded(raw.value, size_bytes, bounds_of(limits))
+                del raw  # the texts of a form have been copied
+                if size_bytes > IN_LOOP_BYTES:
                     arguments["input"] = await trio.to_thread.run_sync(validate)
                 else:
                     arguments["input"] = validate()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Generator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, Self, final
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
@@ -24,6 +25,9 @@ from .multipart import InvalidForm, MultipartReader
 
 MAX_PAIRS = 1000
 """The most fields of a query or a form. For multipart forms, Quart's MAX_FORM_PARTS applies, by default the same."""
+
+IN_LOOP_BYTES = 32 * 1024
+"""A larger form is read, and a larger input is validated, in a thread, so that other tasks can run."""
 
 _UTF8 = ("utf-8", "utf8")
 CHARSETS = frozenset(
@@ -97,7 +101,8 @@ async def _read_body(request: Request, limits: Limits) -> RawInput:
         most = request.max_form_memory_size
         if most is not None and len(body) > most:
             raise RequestEntityTooLarge
-        return RawInput(_pairs(body, encoding, "Invalid form in request body"), len(body))
+        read = partial(_pairs, body, encoding, "Invalid form in request body")
+        return RawInput(await trio.to_thread.run_sync(read) if len(body) > IN_LOOP_BYTES else read(), len(body))
     return RawInput(_json(body, encoding, request.mimetype, limits), len(body))
 
 
@@ -292,8 +297,9 @@ def _pairs(encoded: bytes, encoding: str, error_message: str) -> dict[str, Any]:
     if encoded.count(b"&") >= MAX_PAIRS:
         raise parse_error(error_message)
     try:
-        pairs = [pair.partition(b"=") for pair in encoded.split(b"&") if pair]
-        return _gathered([(_text_of(name, encoding), _text_of(value, encoding)) for name, _, value in pairs])
+        # One by one: a long text takes four times its bytes in a string, so no string is kept longer than necessary.
+        pairs = (pair.partition(b"=") for pair in encoded.split(b"&") if pair)
+        return _gathered((_text_of(name, encoding), _text_of(value, encoding)) for name, _, value in pairs)
     except ValueError:  # text that cannot be decoded
         raise parse_error(error_message) from None
 
@@ -301,12 +307,14 @@ def _pairs(encoded: bytes, encoding: str, error_message: str) -> dict[str, Any]:
 def _text_of(encoded: bytes, encoding: str) -> str:
     """Decode one name or value of a form: unescaped bytes are UTF-8, and escaped bytes are in *encoding*."""
     encoded = encoded.replace(b"+", b" ")
-    text = encoded.decode()
     if b"%" not in encoded:
-        return text
-    if encoding in _UTF8 or text.isascii():
+        return encoded.decode()
+    if encoded.isascii():
         return unescaped(encoded).decode(encoding)
-    return _ASCII.sub(lambda part: unescaped(part[0].encode()).decode(encoding), text)
+    if encoding in _UTF8:
+        encoded.decode()  # the unescaped bytes have to be UTF-8 without the escaped ones
+        return unescaped(encoded).decode()
+    return _ASCII.sub(lambda part: unescaped(part[0].encode()).decode(encoding), encoded.decode())
 
 
 def unescaped(encoded: bytes, piece_bytes: int = 4096) -> bytes:
@@ -321,7 +329,7 @@ def unescaped(encoded: bytes, piece_bytes: int = 4096) -> bytes:
     return bytes(plain)
 
 
-def _gathered(pairs: list[tuple[str, str]]) -> dict[str, Any]:
+def _gathered(pairs: Iterable[tuple[str, str]]) -> dict[str, Any]:
     """Return the texts of *pairs* by name; a list of texts if a name is repeated."""
     gathered: dict[str, Any] = {}
     for name, value in pairs:

@@ -55,18 +55,31 @@ class Bounds:
     name_chars: int
 
 
-bounds_of_texts: ContextVar[Bounds | None] = ContextVar("bounds_of_texts", default=None)
-"""The bounds for JSON inside a field of a query or a form, while the fields of one input are converted."""
+@final
+@attrs.define
+class TextBounds:
+    """The bounds of all JSON in the texts of one query or form, which counts as one input."""
+
+    _bounds: Bounds
+    _values: int = 0
+
+    def check(self, text: bytes) -> None:
+        """Raise ``InvalidInput`` if *text* is nested too deeply, or has too many values together with all before it."""
+        self._values = _check_exactly(text, self._bounds, self._values)
+
+
+text_bounds: ContextVar[TextBounds | None] = ContextVar("text_bounds", default=None)
+"""The bounds of the input whose texts are converted in this context; None outside of ``bounding``."""
 
 
 @contextmanager
 def bounding(bounds: Bounds) -> Iterator[None]:
     """Apply *bounds* to the JSON inside texts that are converted in this block."""
-    token = bounds_of_texts.set(bounds)
+    token = text_bounds.set(TextBounds(bounds))
     try:
         yield
     finally:
-        bounds_of_texts.reset(token)
+        text_bounds.reset(token)
 
 
 def check_json(text: bytes, bounds: Bounds) -> None:
@@ -78,7 +91,12 @@ def check_json(text: bytes, bounds: Bounds) -> None:
     opened = text.count(b"[") + text.count(b"{")
     if opened <= bounds.depth and opened + text.count(b",") < bounds.values:
         return  # within bounds even if no bracket or comma is inside a string
-    values = depth = deepest = strings = at = 0
+    _check_exactly(text, bounds, 0)
+
+
+def _check_exactly(text: bytes, bounds: Bounds, values: int) -> int:
+    """Check *text*, before which *values* were counted; return how many there are with its own."""
+    depth = deepest = strings = at = 0
     # Count in the text between strings piece by piece, and stop at the bound: all pieces at once would take memory.
     for string in chain(_STRING.finditer(text), [None]):
         between = text[at:] if string is None else text[at : string.start()]
@@ -87,16 +105,21 @@ def check_json(text: bytes, bounds: Bounds) -> None:
         brackets = between.translate(None, _NO_BRACKETS)
         if brackets:
             deepest = max(deepest, depth + max(accumulate(map(_STEPS.__getitem__, brackets))))
+            if deepest > PARSED_DEPTH:  # there the parser raises, and what follows costs nothing
+                depths = enumerate(accumulate(map(_STEPS.__getitem__, brackets), initial=depth))
+                brackets = brackets[: next(at for at, reached in depths if reached > PARSED_DEPTH)]
+                between = b""
             opened = brackets.count(b"[") + brackets.count(b"{")
             depth += 2 * opened - len(brackets)
             values += opened
         values += between.count(b",")
-        if deepest > PARSED_DEPTH:
-            return  # the parser raises for this itself
         if values >= bounds.values or strings > 2 * bounds.values:  # a string is a value, or the name of one
             raise _too_many(bounds)
-    if deepest > bounds.depth:
+        if deepest > PARSED_DEPTH:
+            break
+    if bounds.depth < deepest <= PARSED_DEPTH:
         raise _too_deep(bounds)
+    return values
 
 
 def check_value(value: Any, size_bytes: int, bounds: Bounds, *, hashes_numbers: bool) -> None:

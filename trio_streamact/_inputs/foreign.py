@@ -8,7 +8,8 @@ from typing import Any
 from .._protocol.json import encode_json
 from ..errors import InvalidInput
 from .declared import FieldTypes, Structure, named
-from .messages import MAX_ERRORS, REQUIRED, TOO_DEEP, TOO_MANY, by_field
+from .messages import MAX_ERRORS, MESSAGE_CHARS, REQUIRED, TOO_DEEP, TOO_MANY, by_field
+from .pydantic_costs import PydanticCosts
 
 
 def by_pydantic(declared: Any) -> Structure:
@@ -16,11 +17,15 @@ def by_pydantic(declared: Any) -> Structure:
     import pydantic
 
     adapter = declared if isinstance(declared, pydantic.TypeAdapter) else pydantic.TypeAdapter(declared)
+    costs = PydanticCosts.of(adapter.core_schema)
 
     def structure(raw: object) -> Any:
+        # As JSON: pydantic's strict mode accepts a date as text in JSON, but not in Python values.
+        encoded = _bytes_of(raw)
+        costs.check(raw, len(encoded))
+        del raw
         try:
-            # As JSON: pydantic's strict mode accepts a date as text in JSON, but not in Python values.
-            return adapter.validate_json(_bytes_of(raw), strict=True)
+            return adapter.validate_json(encoded, strict=True)
         except pydantic.ValidationError as error:
             if error.error_count() > MAX_ERRORS:
                 raise InvalidInput(TOO_MANY) from None
@@ -44,6 +49,7 @@ def pydantic_fields(declared: Any) -> FieldTypes:
     return lambda name: hints.get(name, Any)
 
 
+_MSGSPEC_AT = " - at `"
 _MSGSPEC_PLACE = re.compile(r"(key in )?\$(?P<path>.*)", re.DOTALL)
 _MSGSPEC_MISSING = re.compile(r"Object missing required field `(?P<name>.*)`", re.DOTALL)
 
@@ -55,8 +61,10 @@ def by_msgspec(declared: Any) -> Structure:
     decoder = msgspec.json.Decoder(declared)
 
     def structure(raw: object) -> Any:
+        encoded = _bytes_of(raw)
+        del raw
         try:
-            return decoder.decode(_bytes_of(raw))
+            return decoder.decode(encoded)
         except RecursionError:
             raise InvalidInput(TOO_DEEP) from None
         except msgspec.ValidationError as error:
@@ -69,10 +77,10 @@ def by_msgspec(declared: Any) -> Structure:
 def _msgspec_message(text: str) -> tuple[str, str]:
     """Split *text*, a message of msgspec, into its dotted path and the rest. The path has indices but no keys."""
     # Search from the end: the message may quote input, and that input may look like a path.
-    message, separator, place = text.removesuffix("`").rpartition(" - at `")
-    found = _MSGSPEC_PLACE.fullmatch(place) if separator and text.endswith("`") else None
-    if found is None:
-        message = text
+    at = text.rfind(_MSGSPEC_AT) if text.endswith("`") else -1
+    found = _MSGSPEC_PLACE.fullmatch(text, at + len(_MSGSPEC_AT), len(text) - 1) if at >= 0 else None
+    end = len(text) if found is None else at
+    message = text[: min(end, MESSAGE_CHARS + 1)]  # a slice, since a copy of a long text takes memory
     path = found["path"].replace("[...]", ".*") if found else ""
     dotted = re.sub(r"\[(\d+)\]", r".\1", path).strip(".")
     if missing := _MSGSPEC_MISSING.fullmatch(message):

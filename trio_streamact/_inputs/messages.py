@@ -21,6 +21,7 @@ from .declared import is_choice_of_values, is_list, is_union, members_of, unwrap
 INVALID = "Invalid value"
 REQUIRED = "Field required"
 TOO_DEEP = "Nested too deeply"
+TOO_LARGE = "Invalid input, too large for a list of its errors"
 
 MAX_ERRORS = 100
 """Validation stops after this many errors: a body with a million invalid values must not cost a million exceptions."""

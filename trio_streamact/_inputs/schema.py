@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import partial
 from typing import Any, final
 
 import attrs
@@ -44,7 +43,7 @@ class InputSchema:
         return self.structure(self._texts.converted(raw))
 
     def bounded(self, raw: object, size_bytes: int, bounds: Bounds) -> Callable[[], Any]:
-        """Check *raw*, which was parsed from *size_bytes*, against *bounds*; return the function that validates it.
+        """Check *raw*, which was parsed from *size_bytes*, against *bounds*; return what validates it, once.
 
         Raises:
             InvalidInput: *raw* exceeds *bounds*.
@@ -52,7 +51,9 @@ class InputSchema:
         with bounding(bounds):
             value = self._texts.converted(raw)
         check_value(value, size_bytes, bounds, hashes_numbers=self._hashes_numbers)
-        return partial(self.structure, value)
+        once = [value]
+        del raw, value  # so that pydantic and msgspec, which validate a copy, can free it
+        return lambda: self.structure(once.pop())
 
 
 def input_schema(declared: object) -> InputSchema:

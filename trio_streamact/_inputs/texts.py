@@ -12,7 +12,7 @@ from typing import Any, final
 import attrs
 import orjson
 
-from .costs import bounds_of_texts, check_json
+from .costs import text_bounds
 from .declared import (
     FieldTypes,
     is_choice_of_values,
@@ -112,8 +112,8 @@ def _parsed(text: str, opening: str) -> Any:
     if not text.lstrip().startswith(opening):
         return None
     encoded = text.encode(errors="replace")
-    if (bounds := bounds_of_texts.get()) is not None:
-        check_json(encoded, bounds)
+    if (bounds := text_bounds.get()) is not None:
+        bounds.check(encoded)
     try:
         return orjson.loads(encoded)
     except orjson.JSONDecodeError:
