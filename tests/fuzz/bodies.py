@@ -86,7 +86,7 @@ def value(dice: random.Random, declared: Any, size: int) -> str:
     if size < 4 and (fields_of(base) or base in (dict, list, set, frozenset)):
         return "[]" if base in (list, set, frozenset) else "{}"
     if fields := fields_of(base):
-        return _object_of(dice, fields, size)
+        return _object_of(dice, base, fields, size)
     if base is dict:
         return _object(dice, arguments[0], arguments[1], size)
     if base is tuple:
@@ -145,15 +145,35 @@ _NUMBERED: dict[Any, Callable[[int], str]] = {
 }
 
 
-def _object_of(dice: random.Random, fields: dict[str, Any], size: int) -> str:
+def _object_of(dice: random.Random, declared: Any, fields: dict[str, Any], size: int) -> str:
     """An object with one field that takes most of the room; others may be there, and unknown ones."""
     large = dice.choice(list(fields))
     members = {name: value(dice, hint, min(10, size // 8)) for name, hint in fields.items() if dice.random() < 0.6}
     members[large] = value(dice, fields[large], size - 4)
+    if dice.random() < 0.2 and (wrappers := _wrappers(declared)):
+        opening, closing = dice.choice(wrappers)
+        levels = dice.randrange(min(60, 1 + size // len(opening + closing)))
+        inner = ",".join(f'"{name}":{text}' for name, text in members.items())
+        return f"{opening * levels}{{{inner}}}{closing * levels}"
     texts = [f'"{name}":{text}' for name, text in members.items()]
     if dice.random() < 0.1:
         texts.append(_object(dice, str, Any, max(1, size // 4))[1:-1] or '"u":1')
     return f"{{{','.join(texts)}}}"
+
+
+@cache
+def _wrappers(declared: Any) -> list[tuple[str, str]]:
+    """What may stand around an object of a class that contains itself, and make one of it again."""
+    found = []
+    for name, hint in fields_of(declared).items():
+        members = typing.get_args(hint) if is_union(hint) else (hint,)
+        for member in members:
+            base, arguments = typing.get_origin(member), typing.get_args(member)
+            if member is declared:
+                found.append((f'{{"{name}":', "}"))
+            elif declared in arguments:
+                found.append((f'{{"{name}":[', "]}") if base is list else (f'{{"{name}":{{"k":', "}}"))
+    return found
 
 
 def _object(dice: random.Random, key: Any, member: Any, size: int) -> str:
@@ -191,7 +211,8 @@ PIECES = ["x", "\\u0001", '\\"', "\\\\", "é", "\U0001f600", " ", "[", ",", "{",
 
 def _text(dice: random.Random, size: int) -> str:
     piece = dice.choice(PIECES)
-    return '"%s"' % (piece * max(1, size // len(piece)))
+    first = dice.choice(["", "", "\U0001f600"])  # with which each character takes four bytes in Python
+    return f'"{first}{piece * max(1, size // len(piece))}"'
 
 
 def scalar(dice: random.Random, declared: Any, size: int) -> str:
@@ -211,7 +232,12 @@ _SCALARS: dict[Any, list[Callable[[int], str]]] = {
     int: [lambda _: "1", lambda size: "9" * min(size, 18), lambda _: "-7"],
     float: [lambda _: "1.5", lambda size: "0." + "3" * min(size, 2000), lambda _: "1e300"],
     bool: [lambda _: "true"],
-    str: [lambda _: '"a"', lambda size: '"%s"' % ("x" * size), lambda size: '"%s"' % ("\\u0001" * (size // 6))],
+    str: [
+        lambda _: '"a"',
+        lambda size: '"%s"' % ("x" * size),
+        lambda size: '"\U0001f600%s"' % ("x" * size),
+        lambda size: '"%s"' % ("\\u0001" * (size // 6)),
+    ],
     bytes: [lambda size: '"%s"' % ("A" * (size // 4 * 4)), lambda size: '"%s"' % ("A" * size + "!")],
     UUID: [lambda _: f'"{UUID(int=7)}"', lambda _: f'"{UUID(int=PRIME)}"', lambda size: '"%s"' % ("0" * size)],
     Decimal: [lambda _: '"1.5"', lambda size: '"%s"' % ("9" * size), lambda _: '"1e999999"'],

@@ -79,6 +79,25 @@ class Strict(pydantic.BaseModel, extra="forbid"):
     names: dict[str, Literal["a", "b"]] = {}
 
 
+class And(pydantic.BaseModel):
+    """One of a union without a discriminator that contains itself."""
+
+    both: tuple[Expression, Expression]
+
+
+class Not(pydantic.BaseModel):
+    inner: Expression
+
+
+class Term(pydantic.BaseModel):
+    name: str
+
+
+Expression = And | Not | Term
+And.model_rebuild()
+Not.model_rebuild()
+
+
 class Point(msgspec.Struct):
     id: int
     x: float = 0.0
@@ -126,6 +145,7 @@ INPUTS: dict[str, Any] = {
     "/pydantic": Profile,
     "/strict": Strict,
     "/adapter": pydantic.TypeAdapter(dict[UUID, list[int | str]]),
+    "/expression": pydantic.TypeAdapter(And | Not | Term),
     "/msgspec": Point,
     "/named": Named,
     "/quoted": Quoted,
