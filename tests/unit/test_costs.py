@@ -22,7 +22,7 @@ from quart_trio import QuartTrio
 
 from trio_streamact import ActionError, InvalidInput, Limits, Stream, StreamActions
 from trio_streamact._inputs import Bounds, check_json, input_schema
-from trio_streamact._inputs.costs import HASHED_ITEMS, check_value, hashes_numbers
+from trio_streamact._inputs.costs import COMPARISONS_PER_BYTE, HASHED_ITEMS, check_value, hashes_numbers
 from trio_streamact.testing import open_stream
 
 PREFIX = "/api/_actions"
@@ -153,12 +153,22 @@ def test_sets_and_mappings_whose_members_are_no_text_are_found(declared: Any, ha
     assert hashes_numbers(declared) is hashes
 
 
+def test_all_sets_of_an_input_together_are_bounded_by_its_size() -> None:
+    ids = [str(uuid.UUID(int=1 + k * (2**61 - 1))) for k in range(HASHED_ITEMS)]
+    schema = input_schema(dict[str, set[uuid.UUID]])
+    few, many = ({str(n): ids for n in range(count)} for count in (2, 10))
+    assert len(schema.bounded(few, COMPARISONS_PER_BYTE * 100_000, BOUNDS)()) == 2
+    assert message_of(lambda: schema.bounded(many, 40 * 10 * HASHED_ITEMS, BOUNDS)) == (
+        "Too many items in all lists and objects together"
+    )
+
+
 def test_few_items_are_hashed_whose_hashes_a_client_can_choose() -> None:
     ids = [str(uuid.UUID(int=1 + k * (2**61 - 1))) for k in range(HASHED_ITEMS + 1)]
     schema = input_schema(Order)
     assert len(schema.bounded({"ids": ids[:-1]}, 40_000, BOUNDS)().ids) == HASHED_ITEMS
     assert (
-        message_of(lambda: schema.bounded({"ids": ids}, 40_000, BOUNDS)) == "More than 1000 items in one list or object"
+        message_of(lambda: schema.bounded({"ids": ids}, 40_000, BOUNDS)) == "More than 500 items in one list or object"
     )
 
 

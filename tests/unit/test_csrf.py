@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio.testing
+from werkzeug.datastructures import Headers
 
 from tests.apps import PREFIX, make_app
 from trio_streamact import ActionError, StreamActions
@@ -15,9 +16,9 @@ from trio_streamact.testing import open_stream
 ALLOWED = allowed_origins(["https://friend.example"])
 
 
-def headers_of(origin: str | None, fetch_site: str | None, host: str) -> dict[str, str]:
+def headers_of(origin: str | None, fetch_site: str | None, host: str) -> Headers:
     named = {"Origin": origin, "Sec-Fetch-Site": fetch_site, "Host": host}
-    return {name: value for name, value in named.items() if value is not None}
+    return Headers([(name, value) for name, value in named.items() if value is not None])
 
 
 @pytest.mark.parametrize(
@@ -88,3 +89,16 @@ async def test_one_word_allows_it(autojump_clock: trio.testing.MockClock, allow:
     app, _ = make_app(allow_origins=allow)
     async with open_stream(app, f"{PREFIX}/words", json={"prompt": "a"}, headers=EVIL) as stream:
         assert await stream.rest() == [{"text": "a"}]
+
+
+@pytest.mark.parametrize(
+    "doubled",
+    [
+        [("Origin", "https://app.example"), ("Origin", "https://evil.example")],
+        [("Sec-Fetch-Site", "same-origin"), ("Sec-Fetch-Site", "cross-site")],
+        [("Origin", "https://friend.example"), ("Origin", "https://friend.example")],
+    ],
+)
+def test_a_header_that_comes_twice_is_refused(doubled: list[tuple[str, str]]) -> None:
+    with pytest.raises(ActionError, match="CROSS_SITE_REQUEST"):
+        refuse_cross_site("POST", Headers([("Host", "app.example"), *doubled]), ALLOWED)
