@@ -128,6 +128,8 @@ class Http2Client:
         """Read for as long as there is something."""
         try:
             async for data in self.stream:
+                if self._h2.state_machine.state is h2.connection.ConnectionState.CLOSED:
+                    continue  # we have gone away, and what was on its way to us meanwhile is nothing to h2
                 for event in self._h2.receive_data(data):
                     self._take(event)
                 await self.flush()
