@@ -46,7 +46,9 @@ def upstream_url(request: Request) -> str:
     """
     if url := current_app.config.get("UPSTREAM_URL"):
         return str(url)
-    host, port = request.scope["server"]  # type: ignore[misc]  # optional in ASGI, but hypercorn always sets it
+    if (server := request.scope["server"]) is None:
+        raise RuntimeError("the app is served on a UNIX socket, which has no address: set UPSTREAM_URL")
+    host, port = server
     return f"http://{host}:{port}"
 
 

@@ -121,7 +121,8 @@ class Looking(logging.Handler):
     def emit(self, _: logging.LogRecord) -> None:
         unread = b""
         with suppress(BlockingIOError):
-            unread = self.client.stream.socket._sock.recv(65536, socket.MSG_DONTWAIT | socket.MSG_PEEK)  # type: ignore[attr-defined]
+            sock = self.client.stream.socket._sock  # type: ignore[attr-defined]  # a log handler cannot await Trio's
+            unread = sock.recv(65536, socket.MSG_DONTWAIT | socket.MSG_PEEK)
         read = self.client.received if isinstance(self.client, RawClient) else self.client.bodies.get(1, b"")
         self.seen.append(bytes(read) + unread)
         self.written.set()

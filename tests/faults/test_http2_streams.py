@@ -407,7 +407,7 @@ async def closed_under_an_app_that_waits_for_its_window() -> bool:
         await send({"type": "http.response.body", "body": b"x" * 200_000, "more_body": True})
         returned.set()
 
-    async with serving(app) as server:  # type: ignore[arg-type, unused-ignore]  # hypercorn takes any
+    async with serving(app) as server:
         async with http2(server, opens_windows=False) as client:
             stream = await client.request("/")
             await client.until(lambda: len(client.bodies[stream]) == 65_535)
@@ -782,7 +782,8 @@ async def test_without_the_repair_an_upgrade_that_is_refused_stays(monkeypatch: 
 async def reader_of_an_app_that_ends() -> bool:
     """Pass more to an app than its queue holds, and let it end; return True if the task that passes it goes on."""
     queue, _receives = trio.open_memory_channel[Any](1)
-    stream = HTTPStream(None, Config(), WorkerContext(None), TaskGroup(), False, None, None, _drop, 1)  # type: ignore[arg-type]
+    no_app: Any = None  # the app is only its queue here
+    stream = HTTPStream(no_app, Config(), WorkerContext(None), TaskGroup(), False, None, None, _drop, 1)
     stream.app_put = queue.send
     with trio.move_on_after(1) as waited:
         async with trio.open_nursery() as nursery:

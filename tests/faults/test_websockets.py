@@ -287,7 +287,9 @@ async def test_more_than_a_window_is_echoed_over_http2_and_closed_by_either_side
                 for number in range(1, 41):
                     await client.until(lambda: client.window(stream) >= len(message))
                     await client.write(stream, message)
-                    await client.until(lambda number=number: client.bodies[stream].count(b"x") == number * 8000)  # type: ignore[misc]
+                    expected = number * 8000
+                    # Both are awaited in their round.
+                    await client.until(lambda: client.bodies[stream].count(b"x") == expected)  # noqa: B023
                 await client.write(stream, frame(CLOSE, NORMAL))
                 assert (await client.until_ended(stream)).endswith(b"\x88\x02" + NORMAL)
                 stream = await connect2(client, "/returns")
@@ -305,6 +307,7 @@ async def test_the_end_of_what_a_client_sends_on_http2_is_a_disconnect() -> None
             await client.flush()
             await settle()
             await client.write(stream, b"", ends=True)
+            # It is awaited in its round.
             await client.until(lambda: stream in client.ended | client.was_reset)  # noqa: B023
             assert (stream in client.ended) is ends, "a stream without a response is reset"
             await tasks_down_to(before)
@@ -356,7 +359,7 @@ async def test_an_app_that_has_taken_the_disconnect_is_left_alone() -> None:
         await trio.sleep(websockets.LEAVE_S * 3)
         cleaned_up.set()
 
-    async with serving(app) as server:  # type: ignore[arg-type, unused-ignore]  # hypercorn takes any
+    async with serving(app) as server:
         await visit(server, "/", [], "close", False)
         with trio.fail_after(DEADLINE_S):
             await cleaned_up.wait()

@@ -122,7 +122,7 @@ async def figures() -> dict[str, Any]:
     gc.collect()
     with suppress(OSError, AttributeError):  # not of glibc
         ctypes.CDLL("libc.so.6").malloc_trim(0)
-    pages = int(Path("/proc/self/statm").read_text().split()[1])  # noqa: ASYNC240 - which waits for nothing
+    pages = int(Path("/proc/self/statm").read_text().split()[1])  # noqa: ASYNC240 - the kernel answers at once
     names = Counter(task.name for task in _tasks())
     protocols = [each.protocol.protocol for each in gc.get_objects() if type(each) is TCPServer]
     return {

@@ -248,7 +248,7 @@ def worst_of(seed: int, seconds: float) -> Worst:
     slowness = min(seconds_of_steps(10**6) for _ in range(5)) / STEP_S / 10**6
     worst: dict[str, Cost] = {}
     count = 0
-    for count, cost in enumerate(search(app, seed, time.monotonic() + seconds), 1):  # noqa: B007
+    for count, cost in enumerate(search(app, seed, time.monotonic() + seconds), 1):  # noqa: B007 - read after the loop
         for by in BY:
             if by == "memory" and cost.body.path in QUOTING:
                 continue

@@ -88,7 +88,7 @@ class ServingMiddleware:
             await self._lifespan(scope, receive, send)
             return
         app = self.app if (fault := fault_of(scope)) is None else Refusal(fault)
-        if scope["type"] != "http" or exchange_in(scope) is not None:  # an outer guard has done all this
+        if scope["type"] != "http" or exchange_in(scope) is not None:  # an outer instance has done all this
             await app(scope, receive, send)
         else:
             exchange = self._exchange(scope, receive, send)

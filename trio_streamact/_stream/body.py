@@ -192,8 +192,8 @@ class StreamBody(ResponseBody):
             return await self._nursery.__aexit__(exc_type, exc, tb)
         finally:
             if self._overdue is not None:
-                scheduler, look = self._overdue
-                scheduler.remove(look)
+                scheduler, late = self._overdue
+                scheduler.remove(late)
             self._worker.leave(self._drain)
             self._release()
             self._exchange.end_stream()
@@ -237,8 +237,8 @@ class StreamBody(ResponseBody):
             scheduler = Scheduler.current()
             self._overdue = scheduler, scheduler.add(self, deadline + LATE_S)
         else:
-            scheduler, look = self._overdue
-            scheduler.reschedule(look, deadline + LATE_S)
+            scheduler, late = self._overdue
+            scheduler.reschedule(late, deadline + LATE_S)
 
     async def check(self, now: float) -> float:
         """End the stream if its handler is late. Return the time of the next check."""

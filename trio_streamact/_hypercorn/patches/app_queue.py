@@ -2,8 +2,8 @@
 
 Fault: hypercorn passes the parts of a request body to the app through a queue of ten. When the app ends and has not
 received them, nothing empties the queue, so the task that reads the connection waits there forever. Over HTTP/2 eleven
-parts of a body in one packet are enough, for an app that answers without its body: the other streams of the connection
-stand still, and the task stays until the server stops.
+parts of a body in one packet are enough, if the app answers without its body: the other streams of the connection stop,
+and the task stays until the server stops.
 """
 
 from __future__ import annotations
